@@ -1,0 +1,147 @@
+//! Properties of conditions, resolved when compiled.
+
+use serde_json::Value as Json;
+use serde_json_path::JsonPath;
+
+use super::scalar::OwnedScalar;
+use crate::rule::Operator;
+
+/// Where the value of a property comes from.
+#[derive(Debug)]
+pub(super) enum Source {
+    /// The identity's key as it is, without retyping: a percentage split with an empty property.
+    Key,
+    /// A trait.
+    Trait(String),
+    /// A path, unless the identity has a trait whose key is exactly the path.
+    Path { path: String, target: Target },
+}
+
+/// Where a path leads.
+#[derive(Debug)]
+pub(super) enum Target {
+    /// To the same value for every identity.
+    Constant(OwnedScalar),
+    /// To the identity's identifier.
+    Identifier,
+    /// To the identity's key.
+    Key,
+    /// To a trait.
+    Trait(String),
+    /// Below the identity, in a way that a library must find.
+    Identity(JsonPath),
+    /// Anywhere: wildcards at the top, and filters.
+    Anywhere(JsonPath),
+}
+
+impl Source {
+    /// Resolves the property of a condition. `document` is the context without an identity.
+    pub(super) fn new(property: &str, operator: Operator, document: &Json) -> Self {
+        if property.is_empty() && operator == Operator::PercentageSplit {
+            return Self::Key;
+        }
+        if !property.starts_with("$.") {
+            return Self::Trait(property.to_owned());
+        }
+        Self::Path { path: property.to_owned(), target: Target::new(property, document) }
+    }
+}
+
+impl Target {
+    fn new(path: &str, document: &Json) -> Self {
+        if let Some(names) = parse_plain(path) {
+            return match names.as_slice() {
+                ["identity", "identifier"] => Self::Identifier,
+                ["identity", "key"] => Self::Key,
+                ["identity", "traits", key] => Self::Trait((*key).to_owned()),
+                names => {
+                    let node = names.iter().try_fold(document, |node, name| node.as_object()?.get(*name));
+                    Self::Constant(OwnedScalar::of_node(node))
+                }
+            };
+        }
+        let Ok(query) = JsonPath::parse(path) else { return Self::Constant(OwnedScalar::Unset) };
+        // A filter may look at the whole context wherever it stands, and so may `$..` and `$.*`.
+        match first_name(&path[2..]) {
+            _ if path.contains('?') => Self::Anywhere(query),
+            Some("identity") => Self::Identity(query),
+            Some(_) => Self::Constant(OwnedScalar::of_node(query.query(document).first())),
+            None => Self::Anywhere(query),
+        }
+    }
+}
+
+/// Reads a path that is nothing but names without escapes: `$.a.b`, `$.a['b']`, `$.a["b"]`.
+fn parse_plain(path: &str) -> Option<Vec<&str>> {
+    let mut names = Vec::new();
+    let mut rest = path.strip_prefix('$')?;
+    while !rest.is_empty() {
+        let name = match rest.strip_prefix('.') {
+            Some(after) => {
+                let name = first_name(after)?;
+                rest = &after[name.len()..];
+                name
+            }
+            None => {
+                let quoted = rest.strip_prefix('[')?;
+                let quote = quoted.chars().next().filter(|quote| matches!(quote, '\'' | '"'))?;
+                let (name, after) = quoted[1..].split_once(quote)?;
+                rest = after.strip_prefix(']')?;
+                name
+            }
+        };
+        if name.contains(|character: char| character == '\\' || character < ' ') {
+            return None;
+        }
+        names.push(name);
+    }
+    Some(names)
+}
+
+/// Returns the name that the text begins with, as RFC 9535 allows it without quotes.
+fn first_name(text: &str) -> Option<&str> {
+    let is_first =
+        |character: char| character.is_ascii_alphabetic() || character == '_' || !character.is_ascii();
+    let end = text
+        .find(|character: char| !is_first(character) && !character.is_ascii_digit())
+        .unwrap_or(text.len());
+    text.starts_with(is_first).then(|| &text[..end])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_paths_are_names() {
+        for (path, names) in [
+            ("$.a", vec!["a"]),
+            ("$.a.b_1", vec!["a", "b_1"]),
+            ("$.a['b c'].d", vec!["a", "b c", "d"]),
+            ("$.a[\"b'c\"]", vec!["a", "b'c"]),
+            ("$.ünï['']", vec!["ünï", ""]),
+        ] {
+            assert_eq!(parse_plain(path), Some(names), "{path}");
+        }
+    }
+
+    #[test]
+    fn other_paths_are_not() {
+        for path in [
+            "$.",
+            "$.a.",
+            "$.1a",
+            "$.a-b",
+            "$.*",
+            "$..a",
+            "$.a[0]",
+            "$.a['b",
+            "$.a['b'",
+            "$.a['\\u0041']",
+            "$.a .b",
+            "$.a['b','c']",
+        ] {
+            assert_eq!(parse_plain(path), None, "{path}");
+        }
+    }
+}

@@ -1,0 +1,373 @@
+//! An environment's rules, compiled: what can be evaluated without looking anything up by name.
+
+use std::collections::HashMap;
+
+use serde_json::Value as Json;
+
+use super::condition::CompiledRule;
+use super::document;
+use super::evaluation::{Evaluation, Outcome, Reason};
+use super::identity::Identity;
+use super::property::{Source, Target};
+use super::rules::{EnvironmentRules, FeatureRules, SegmentRules, State};
+use crate::rule::{Condition, Operator};
+use crate::value::Value;
+
+/// A compiled environment, immutable. Compile it once per revision and share it.
+#[derive(Debug)]
+pub struct Ruleset {
+    /// What the keys of identities begin with.
+    pub(super) hashing_key: String,
+    pub(super) features: Box<[CompiledFeature]>,
+    features_by_key: HashMap<String, usize>,
+    pub(super) segments: Box<[CompiledSegment]>,
+    pub(super) states: Box<[CompiledState]>,
+    /// The environment's own states that have variants, in the order of their features.
+    pub(super) splits: Box<[StateIndex]>,
+    outcomes: Box<[CompiledOutcome]>,
+    /// By identifier: the features with an override, in order, and its state.
+    pub(super) identity_overrides: HashMap<String, Vec<(usize, StateIndex)>>,
+    /// Where the properties of conditions come from; conditions know them by slot.
+    pub(super) sources: Box<[Source]>,
+    /// The context without an identity, if some path may lead anywhere in it.
+    pub(super) document: Option<Json>,
+}
+
+/// The index of a state in [`Ruleset::states`].
+pub(super) type StateIndex = usize;
+
+/// A flag of a compiled environment.
+#[derive(Debug)]
+pub struct CompiledFeature {
+    key: String,
+    revision: i64,
+    server_side_only: bool,
+    pub(super) state: StateIndex,
+    /// The segments and their states; the first whose segment matches wins.
+    pub(super) segment_overrides: Box<[(usize, StateIndex)]>,
+}
+
+impl CompiledFeature {
+    /// Returns the feature's key.
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// Returns the newest revision that touched the flag's rules.
+    pub fn revision(&self) -> i64 {
+        self.revision
+    }
+
+    /// Says whether only callers with a server-side key may see the flag.
+    pub fn server_side_only(&self) -> bool {
+        self.server_side_only
+    }
+}
+
+/// A segment of a compiled environment.
+#[derive(Debug)]
+pub struct CompiledSegment {
+    id: String,
+    name: String,
+    pub(super) hashing_key: String,
+    metadata: Option<String>,
+    pub(super) rules: Box<[CompiledRule]>,
+}
+
+impl CompiledSegment {
+    /// Returns the id in the segment's resource name.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Returns the display name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Returns the metadata, a JSON object with at least one member, as text.
+    pub fn metadata(&self) -> Option<&str> {
+        self.metadata.as_deref()
+    }
+}
+
+/// A state, its variants laid out on the line from 0 to 100.
+#[derive(Debug)]
+pub(super) struct CompiledState {
+    enabled: bool,
+    value: Option<Value>,
+    pub(super) hashing_key: String,
+    pub(super) variants: Box<[CompiledVariant]>,
+    metadata: Option<String>,
+    /// The index of the state in [`Ruleset::splits`].
+    pub(super) split: Option<usize>,
+    /// The id of the first of the state's outcomes: no split, control, and each variant.
+    first_outcome: u32,
+}
+
+impl CompiledState {
+    /// Returns the outcome without a split.
+    pub(super) fn whole(&self) -> OutcomeId {
+        OutcomeId(self.first_outcome)
+    }
+
+    /// Returns the outcome of a bucket, if the state has variants.
+    pub(super) fn at(&self, bucket: f64) -> OutcomeId {
+        let picked =
+            self.variants.iter().position(|variant| variant.from <= bucket && bucket < variant.below);
+        let offset = picked.map_or(1, |variant| variant as u32 + 2);
+        OutcomeId(self.first_outcome + offset)
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct CompiledVariant {
+    key: String,
+    weight: f64,
+    value: Option<Value>,
+    from: f64,
+    below: f64,
+}
+
+/// One of the things that a flag can come to: a state, whole or split.
+///
+/// A flag has few of them, so an answer can be prepared for each when a ruleset is compiled. Ids count
+/// from 0 to below [`Ruleset::outcome_count`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OutcomeId(u32);
+
+impl OutcomeId {
+    /// Returns the id as the index of a list that has an item per outcome.
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+#[derive(Debug)]
+struct CompiledOutcome {
+    feature: usize,
+    state: StateIndex,
+    /// Whose state it is.
+    holder: Holder,
+    share: Share,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Holder {
+    Environment,
+    Segment(usize),
+    Identity,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Share {
+    Whole,
+    Control,
+    Variant(usize),
+}
+
+impl Ruleset {
+    /// Compiles the rules of an environment. Never fails: what is stored can be evaluated.
+    pub fn compile(rules: EnvironmentRules) -> Self {
+        let document = document::of_environment(&rules);
+        let EnvironmentRules { hashing_key, name: _, features, segments } = rules;
+        let mut sources = Sources { document: &document, list: Vec::new(), slots: HashMap::new() };
+        let segments: Box<[_]> =
+            segments.into_iter().map(|segment| sources.compile_segment(segment)).collect();
+        let sources = sources.list.into_boxed_slice();
+        let mut flags = Flags { segment_count: segments.len(), ..Flags::default() };
+        features.into_iter().for_each(|feature| flags.add(feature));
+        let needs_document =
+            |source: &Source| matches!(source, Source::Path { target: Target::Anywhere(_), .. });
+        Self {
+            hashing_key,
+            features: flags.features.into(),
+            features_by_key: flags.features_by_key,
+            segments,
+            states: flags.states.into(),
+            splits: flags.splits.into(),
+            outcomes: flags.outcomes.into(),
+            identity_overrides: flags.identity_overrides,
+            document: sources.iter().any(needs_document).then_some(document),
+            sources,
+        }
+    }
+
+    /// Returns the flags, in document order.
+    pub fn features(&self) -> &[CompiledFeature] {
+        &self.features
+    }
+
+    /// Returns the index of the flag with this key.
+    pub fn feature(&self, key: &str) -> Option<usize> {
+        self.features_by_key.get(key).copied()
+    }
+
+    /// Returns the segments, in document order.
+    pub fn segments(&self) -> &[CompiledSegment] {
+        &self.segments
+    }
+
+    /// Returns how many outcomes all flags have together.
+    pub fn outcome_count(&self) -> usize {
+        self.outcomes.len()
+    }
+
+    /// Iterates over every outcome of every flag, in the order of their ids.
+    pub fn outcomes(&self) -> impl Iterator<Item = (OutcomeId, Outcome<'_>)> {
+        (0..self.outcomes.len() as u32).map(|index| (OutcomeId(index), self.outcome(OutcomeId(index))))
+    }
+
+    /// Returns an outcome. The id must be one of this ruleset's.
+    #[inline]
+    pub fn outcome(&self, id: OutcomeId) -> Outcome<'_> {
+        let CompiledOutcome { feature, state, holder, share } = &self.outcomes[id.index()];
+        let state = &self.states[*state];
+        let (reason, segment) = match *holder {
+            Holder::Identity => (Reason::IdentityOverride, None),
+            Holder::Segment(segment) => (Reason::SegmentOverride, Some(&self.segments[segment])),
+            Holder::Environment if state.enabled => (Reason::Default, None),
+            Holder::Environment => (Reason::Disabled, None),
+        };
+        let whole = Outcome {
+            feature: &self.features[*feature].key,
+            enabled: state.enabled,
+            value: state.value.as_ref(),
+            reason,
+            segment: segment.map(|segment| (segment.id(), segment.name())),
+            variant: None,
+            weight: None,
+            metadata: state.metadata.as_deref(),
+        };
+        match *share {
+            Share::Whole => whole,
+            Share::Control => Outcome { variant: Some("control"), ..whole },
+            Share::Variant(index) => {
+                let CompiledVariant { key, weight, value, from: _, below: _ } = &state.variants[index];
+                Outcome {
+                    value: value.as_ref(),
+                    reason: Reason::Split,
+                    variant: Some(key),
+                    weight: Some(*weight),
+                    ..whole
+                }
+            }
+        }
+    }
+
+    /// Begins an evaluation for an identity, or for the environment as a whole. Nothing is looked at
+    /// until a flag or a segment is asked for.
+    pub fn evaluate<'a>(&'a self, identity: Option<&'a Identity>) -> Evaluation<'a> {
+        Evaluation::new(self, identity)
+    }
+}
+
+/// Collects the properties of conditions.
+struct Sources<'a> {
+    document: &'a Json,
+    list: Vec<Source>,
+    /// By property, and whether the operator is a percentage split: it alone reads an empty property.
+    slots: HashMap<(String, bool), usize>,
+}
+
+impl Sources<'_> {
+    fn compile_segment(&mut self, segment: SegmentRules) -> CompiledSegment {
+        let SegmentRules { id, name, hashing_key, metadata, rules } = segment;
+        let rules = CompiledRule::compile(&rules, &mut |condition| self.slot(condition));
+        CompiledSegment { id, name, hashing_key, metadata: metadata.filter(|text| has_members(text)), rules }
+    }
+
+    fn slot(&mut self, condition: &Condition) -> usize {
+        let (property, operator) = (condition.property(), condition.operator());
+        let reads_key = property.is_empty() && operator == Operator::PercentageSplit;
+        *self.slots.entry((property.to_owned(), reads_key)).or_insert_with(|| {
+            self.list.push(Source::new(property, operator, self.document));
+            self.list.len() - 1
+        })
+    }
+}
+
+/// Collects flags, their states and outcomes.
+#[derive(Default)]
+struct Flags {
+    segment_count: usize,
+    features: Vec<CompiledFeature>,
+    features_by_key: HashMap<String, usize>,
+    states: Vec<CompiledState>,
+    splits: Vec<StateIndex>,
+    outcomes: Vec<CompiledOutcome>,
+    identity_overrides: HashMap<String, Vec<(usize, StateIndex)>>,
+}
+
+impl Flags {
+    fn add(&mut self, feature: FeatureRules) {
+        let index = self.features.len();
+        let FeatureRules { key, revision, server_side_only, state, segment_overrides, identity_overrides } =
+            feature;
+        let state = self.add_state(index, Holder::Environment, state);
+        let mut overrides = segment_overrides;
+        overrides.retain(|entry| entry.segment < self.segment_count);
+        overrides.sort_by_key(|entry| (entry.priority, entry.segment));
+        let segment_overrides = overrides
+            .into_iter()
+            .map(|entry| (entry.segment, self.add_state(index, Holder::Segment(entry.segment), entry.state)))
+            .collect();
+        for (identifier, state) in identity_overrides {
+            let state = self.add_state(index, Holder::Identity, state);
+            self.identity_overrides.entry(identifier).or_default().push((index, state));
+        }
+        self.features_by_key.entry(key.clone()).or_insert(index);
+        self.features.push(CompiledFeature { key, revision, server_side_only, state, segment_overrides });
+    }
+
+    fn add_state(&mut self, feature: usize, holder: Holder, state: State) -> StateIndex {
+        let State { enabled, value, hashing_key, variants, metadata } = state;
+        let first_outcome = self.outcomes.len() as u32;
+        let index = self.states.len();
+        let split = match holder {
+            Holder::Environment if !variants.is_empty() => {
+                self.splits.push(index);
+                Some(self.splits.len() - 1)
+            }
+            Holder::Environment | Holder::Segment(_) | Holder::Identity => None,
+        };
+        let mut shares = vec![Share::Whole];
+        if !variants.is_empty() {
+            shares.push(Share::Control);
+            shares.extend((0..variants.len()).map(Share::Variant));
+        }
+        self.outcomes.extend(shares.into_iter().map(|share| CompiledOutcome {
+            feature,
+            state: index,
+            holder,
+            share,
+        }));
+        let mut from = 0.0;
+        let variants = variants.into_iter().map(|variant| {
+            let below = from + variant.weight;
+            let start = std::mem::replace(&mut from, below);
+            CompiledVariant {
+                key: variant.key,
+                weight: variant.weight,
+                value: variant.value,
+                from: start,
+                below,
+            }
+        });
+        self.states.push(CompiledState {
+            enabled,
+            value,
+            hashing_key,
+            variants: variants.collect(),
+            metadata: metadata.filter(|text| has_members(text)),
+            split,
+            first_outcome,
+        });
+        index
+    }
+}
+
+/// Says whether the text of a JSON object is not just `{}`.
+fn has_members(object: &str) -> bool {
+    !object.chars().filter(|character| !character.is_ascii_whitespace()).eq("{}".chars())
+}

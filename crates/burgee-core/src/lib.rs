@@ -1,0 +1,20 @@
+//! Burgee's domain and evaluation engine: no I/O, no wire format, no clock.
+
+mod error;
+
+pub mod access;
+pub mod change;
+pub mod engine;
+pub mod feature;
+pub mod flag;
+pub mod identity;
+pub mod limits;
+pub mod name;
+pub mod organisation;
+pub mod project;
+pub mod rule;
+pub mod segment;
+pub mod store;
+pub mod value;
+
+pub use error::{Error, Result, Violation};

@@ -1,0 +1,80 @@
+//! The limits of what is stored: each has a name, a value and an error that states both.
+
+/// Bytes of a string value.
+pub const VALUE_BYTES: usize = 20_000;
+/// Bytes of a JSON value, as text.
+pub const JSON_VALUE_BYTES: usize = 64 * 1024;
+/// Bytes of a metadata object, as JSON text.
+pub const METADATA_BYTES: usize = 4 * 1024;
+/// Characters of an identity's identifier.
+pub const IDENTIFIER_CHARACTERS: usize = 2_000;
+/// Characters of a trait's key.
+pub const TRAIT_KEY_CHARACTERS: usize = 200;
+/// Characters of a trait's string value.
+pub const TRAIT_VALUE_CHARACTERS: usize = 2_000;
+/// Traits of one identity.
+pub const TRAITS_PER_IDENTITY: usize = 500;
+/// Characters of a condition's property, and of its operand.
+pub const CONDITION_CHARACTERS: usize = 1_000;
+/// Items of a condition's list operand.
+pub const CONDITION_LIST_ITEMS: usize = 1_000;
+/// Conditions of a segment, in all its rules together.
+pub const CONDITIONS_PER_SEGMENT: usize = 100;
+/// Rules inside rules inside rules: a top-level rule has depth 1.
+pub const RULE_DEPTH: usize = 8;
+/// Characters of a display name.
+pub const DISPLAY_NAME_CHARACTERS: usize = 2_000;
+/// Bytes of a description.
+pub const DESCRIPTION_BYTES: usize = 20_000;
+/// Variants of a feature.
+pub const VARIANTS_PER_FEATURE: usize = 100;
+/// Tags of a feature, and owners of a feature.
+pub const TAGS_PER_FEATURE: usize = 100;
+/// Users of a resource that the error of a refused deletion lists.
+pub const USERS_LISTED: usize = 20;
+
+/// The limits that an operator may set. Each field is the limit's name in settings and in
+/// [`Error::LimitExceeded`](crate::Error::LimitExceeded).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Projects of an organisation: a change of its settings takes a revision of each.
+    pub projects_per_organisation: usize,
+    /// Members of an organisation.
+    pub members_per_organisation: usize,
+    /// Tokens of a user or an organisation, expired and revoked ones included.
+    pub tokens_per_owner: usize,
+    /// Environments of a project.
+    pub environments_per_project: usize,
+    /// Features of a project.
+    pub features_per_project: usize,
+    /// Segments of a project.
+    pub segments_per_project: usize,
+    /// Keys of an environment, expired and revoked ones included.
+    pub keys_per_environment: usize,
+    /// Former secrets of a key that are still accepted.
+    pub former_secrets_per_key: usize,
+    /// Segment overrides of an environment, of all its flags together.
+    pub segment_overrides_per_environment: usize,
+    /// Identity overrides of an environment, of all its flags together.
+    pub identity_overrides_per_environment: usize,
+    /// Traits of one identity.
+    pub traits_per_identity: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            projects_per_organisation: 1_000,
+            members_per_organisation: 10_000,
+            tokens_per_owner: 1_000,
+            environments_per_project: 100,
+            features_per_project: 1_000,
+            segments_per_project: 500,
+            keys_per_environment: 100,
+            former_secrets_per_key: 10,
+            segment_overrides_per_environment: 2_000,
+            identity_overrides_per_environment: 10_000,
+            traits_per_identity: TRAITS_PER_IDENTITY,
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! Errors as gRPC statuses, with `google.rpc` details. The reasons are listed in `burgee/v1/error.proto`.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use burgee_core::{Error, Violation};
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+
+use crate::v1::ErrorReason;
+
+/// The `domain` of every `google.rpc.ErrorInfo`.
+pub const DOMAIN: &str = "burgee";
+
+/// When a caller may try again what failed because the service cannot answer now.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
+
+/// Turns an error into a status.
+#[must_use]
+pub fn status(error: Error) -> Status {
+    let message = error.to_string();
+    let (code, details) = parts(error);
+    Status::with_error_details(code, message, details)
+}
+
+fn parts(error: Error) -> (Code, ErrorDetails) {
+    match error {
+        Error::Invalid(violations) => {
+            let mut details = details(ErrorReason::InvalidField, []);
+            for Violation { field, description } in violations {
+                details.add_bad_request_violation(field, description);
+            }
+            (Code::InvalidArgument, details)
+        }
+        Error::NotFound { kind, name } => {
+            let details = details(ErrorReason::NotFound, [("kind", kind.to_owned()), ("name", name)]);
+            (Code::NotFound, details)
+        }
+        Error::AlreadyExists { kind, name } => {
+            let details = details(ErrorReason::AlreadyExists, [("kind", kind.to_owned()), ("name", name)]);
+            (Code::AlreadyExists, details)
+        }
+        Error::StaleEtag { name, current } => {
+            let details = details(ErrorReason::StaleEtag, [("name", name), ("etag", current)]);
+            (Code::Aborted, details)
+        }
+        Error::InUse { name, users } => {
+            let details = details(ErrorReason::InUse, [("name", name), ("users", users.join(","))]);
+            (Code::FailedPrecondition, details)
+        }
+        Error::Precondition { reason, .. } => (Code::FailedPrecondition, named(reason, HashMap::new())),
+        Error::OutOfRange { oldest, newest, .. } => {
+            let metadata = [("oldest_revision", oldest.to_string()), ("newest_revision", newest.to_string())];
+            let details = details(ErrorReason::RevisionOutOfRange, metadata);
+            (Code::OutOfRange, details)
+        }
+        Error::LimitExceeded { limit, maximum } => {
+            let metadata = [("limit", limit.to_owned()), ("maximum", maximum.to_string())];
+            (Code::ResourceExhausted, details(ErrorReason::LimitExceeded, metadata))
+        }
+        Error::RequestIdReused { request_id } => {
+            let mut details = details(ErrorReason::RequestIdReused, [("request_id", request_id)]);
+            details.add_bad_request_violation("request_id", "was used for a different request");
+            (Code::InvalidArgument, details)
+        }
+        Error::Unauthenticated { reason, .. } => (Code::Unauthenticated, named(reason, HashMap::new())),
+        Error::PermissionDenied { permission } => {
+            let details = details(ErrorReason::PermissionMissing, [("permission", permission.to_owned())]);
+            (Code::PermissionDenied, details)
+        }
+        Error::Unavailable { reason, .. } => {
+            let mut details = named(reason, HashMap::new());
+            details.set_retry_info(Some(RETRY_DELAY));
+            (Code::Unavailable, details)
+        }
+        Error::Change { index: _, error } => parts(*error),
+        Error::RevisionNotReached { revision, min_revision } => {
+            let metadata = [("revision", revision.to_string()), ("min_revision", min_revision.to_string())];
+            let mut details = details(ErrorReason::RevisionNotReached, metadata);
+            details.set_retry_info(Some(RETRY_DELAY));
+            (Code::Unavailable, details)
+        }
+        Error::Storage(source) => {
+            // The cause is for the operator; the caller learns that it is not the caller's fault.
+            let mut causes = source.to_string();
+            let mut cause = source.source();
+            while let Some(next) = cause {
+                causes = format!("{causes}: {next}");
+                cause = next.source();
+            }
+            tracing::error!(error = %causes, "storage failed");
+            (Code::Internal, details(ErrorReason::Internal, []))
+        }
+    }
+}
+
+/// Returns the reason of a status's `ErrorInfo`, if it has one.
+#[must_use]
+pub fn reason(status: &Status) -> Option<String> {
+    status.get_details_error_info().map(|info| info.reason)
+}
+
+fn details<const N: usize>(reason: ErrorReason, metadata: [(&str, String); N]) -> ErrorDetails {
+    let metadata = metadata.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+    let name = reason.as_str_name();
+    named(name.strip_prefix("ERROR_REASON_").unwrap_or(name), metadata)
+}
+
+fn named(reason: &str, metadata: HashMap<String, String>) -> ErrorDetails {
+    // A reason that is not in the documented list is a defect; a test walks the core's reasons.
+    debug_assert!(ErrorReason::from_str_name(&format!("ERROR_REASON_{reason}")).is_some(), "{reason}");
+    ErrorDetails::with_error_info(reason, DOMAIN, metadata)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(error: Error, code: Code, reason: &str) {
+        let status = status(error);
+        assert_eq!(status.code(), code);
+        assert_eq!(super::reason(&status).as_deref(), Some(reason));
+        assert_eq!(status.get_details_error_info().unwrap().domain, DOMAIN);
+    }
+
+    #[test]
+    fn every_error_has_its_code_and_reason() {
+        check(Error::invalid("name", "must be set"), Code::InvalidArgument, "INVALID_FIELD");
+        check(Error::NotFound { kind: "flag", name: "f".into() }, Code::NotFound, "NOT_FOUND");
+        check(Error::AlreadyExists { kind: "flag", name: "f".into() }, Code::AlreadyExists, "ALREADY_EXISTS");
+        check(Error::StaleEtag { name: "f".into(), current: "7".into() }, Code::Aborted, "STALE_ETAG");
+        check(Error::InUse { name: "s".into(), users: vec![] }, Code::FailedPrecondition, "IN_USE");
+        check(Error::LimitExceeded { limit: "l", maximum: 1 }, Code::ResourceExhausted, "LIMIT_EXCEEDED");
+        check(Error::RequestIdReused { request_id: "r".into() }, Code::InvalidArgument, "REQUEST_ID_REUSED");
+        check(
+            Error::Unauthenticated { reason: "CREDENTIAL_MISSING", message: "" },
+            Code::Unauthenticated,
+            "CREDENTIAL_MISSING",
+        );
+        check(Error::PermissionDenied { permission: "p" }, Code::PermissionDenied, "PERMISSION_MISSING");
+        check(
+            Error::Unavailable { reason: "DATABASE_UNAVAILABLE", message: String::new() },
+            Code::Unavailable,
+            "DATABASE_UNAVAILABLE",
+        );
+        check(
+            Error::RevisionNotReached { revision: 1, min_revision: 2 },
+            Code::Unavailable,
+            "REVISION_NOT_REACHED",
+        );
+        check(Error::Storage("disk full".into()), Code::Internal, "INTERNAL");
+    }
+
+    #[test]
+    fn the_change_at_fault_is_named() {
+        let error = Error::NotFound { kind: "flag", name: "f".into() }.of_change(3);
+        assert_eq!(status(error).message(), "changes[3]: flag `f` does not exist");
+        check(
+            Error::LimitExceeded { limit: "l", maximum: 1 }.of_change(0),
+            Code::ResourceExhausted,
+            "LIMIT_EXCEEDED",
+        );
+    }
+
+    #[test]
+    fn the_cause_of_a_storage_error_stays_here() {
+        assert!(!status(Error::Storage("disk full".into())).message().contains("disk"));
+    }
+
+    #[test]
+    fn a_violation_names_its_field() {
+        let status = status(Error::invalid("flag.state.value", "must be a boolean"));
+        let violations = status.get_details_bad_request().unwrap().field_violations;
+        assert_eq!(violations[0].field, "flag.state.value");
+    }
+}
