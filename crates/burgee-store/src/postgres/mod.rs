@@ -1,0 +1,12 @@
+//! PostgreSQL.
+
+#[macro_use]
+mod dialect;
+mod bulk;
+mod open;
+#[path = "../sql/mod.rs"]
+mod sql;
+mod wakeups;
+
+pub(crate) use open::open;
+pub(crate) use sql::Backend;

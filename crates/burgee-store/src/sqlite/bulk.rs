@@ -1,0 +1,92 @@
+//! Batches of identities in statements of SQLite: `postgres/bulk.rs` has the same functions.
+//!
+//! A batch is one parameter, a JSON array of rows; each row is an array whose second item is the hash in hexadecimal.
+
+use chrono::SecondsFormat;
+use sqlx::SqliteConnection;
+use sqlx::types::Json;
+
+pub(crate) use crate::rows::{IdentityKey, IdentityRow, TraitRow};
+
+/// Creates the identities that are not there. Those whose environment is gone are left out.
+pub(crate) async fn create_and_lock(
+    connection: &mut SqliteConnection,
+    identities: &[IdentityKey],
+) -> sqlx::Result<()> {
+    let row = |identity: &IdentityKey| {
+        let IdentityKey { environment, hash, identifier, created_at } = identity;
+        // As the driver writes times.
+        let created_at = created_at.to_rfc3339_opts(SecondsFormat::AutoSi, false);
+        (*environment, hex::encode(hash), identifier.clone(), created_at)
+    };
+    sqlx::query(
+        "INSERT INTO identities (environment_id, identity_hash, identifier, created_at)
+        SELECT value ->> 0, unhex(value ->> 1), value ->> 2, value ->> 3 FROM json_each($1)
+        WHERE value ->> 0 IN (SELECT id FROM environments)
+        ON CONFLICT (environment_id, identity_hash) DO NOTHING",
+    )
+    .bind(Json(identities.iter().map(row).collect::<Vec<_>>()))
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Reads identities with their traits.
+pub(crate) async fn read(
+    connection: &mut SqliteConnection,
+    identities: &[IdentityKey],
+) -> sqlx::Result<Vec<IdentityRow>> {
+    // `CROSS JOIN` keeps the order of the tables: the planner would go through all identities for each of the batch.
+    sqlx::query_as(
+        "SELECT i.environment_id, i.identity_hash, i.hashing_key, t.key, t.value
+        FROM json_each($1) AS given
+        CROSS JOIN identities i
+            ON i.environment_id = given.value ->> 0 AND i.identity_hash = unhex(given.value ->> 1)
+        LEFT JOIN traits t ON t.environment_id = i.environment_id AND t.identity_hash = i.identity_hash",
+    )
+    .bind(Json(
+        identities
+            .iter()
+            .map(|identity| (identity.environment, hex::encode(&identity.hash)))
+            .collect::<Vec<_>>(),
+    ))
+    .fetch_all(connection)
+    .await
+}
+
+/// Removes traits.
+pub(crate) async fn remove_traits(
+    connection: &mut SqliteConnection,
+    traits: &[TraitRow],
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "DELETE FROM traits WHERE (environment_id, identity_hash, key) IN (
+            SELECT value ->> 0, unhex(value ->> 1), value ->> 2 FROM json_each($1)
+        )",
+    )
+    .bind(Json(rows(traits)))
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Adds or replaces traits.
+pub(crate) async fn set_traits(connection: &mut SqliteConnection, traits: &[TraitRow]) -> sqlx::Result<()> {
+    sqlx::query(
+        "INSERT INTO traits (environment_id, identity_hash, key, value)
+        SELECT value ->> 0, unhex(value ->> 1), value ->> 2, value -> 3 FROM json_each($1)
+        WHERE true
+        ON CONFLICT (environment_id, identity_hash, key) DO UPDATE SET value = excluded.value",
+    )
+    .bind(Json(rows(traits)))
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+fn rows(traits: &[TraitRow]) -> Vec<(i64, String, &str, Option<&burgee_core::value::TraitValue>)> {
+    traits
+        .iter()
+        .map(|row| (row.environment, hex::encode(&row.hash), row.key.as_str(), row.value.as_ref()))
+        .collect()
+}
