@@ -1,0 +1,39 @@
+//! Burgee's management service: organisations, projects, environments, features, flags, segments, identities.
+//!
+//! A handler in `services/` is a line; what it means is a function in the file named after its topic. Requests are
+//! parsed once, into domain types; the store decides the rest in one transaction.
+
+mod access;
+mod apply;
+mod bootstrap;
+mod changes;
+mod context;
+mod deadline;
+mod environments;
+mod features;
+mod fields;
+mod filter;
+mod flags;
+mod guard;
+mod hub;
+mod identities;
+mod keys;
+mod management;
+mod members;
+mod organisations;
+mod overrides;
+mod page;
+mod projects;
+mod secret;
+mod segments;
+mod services;
+mod tokens;
+mod transaction;
+mod users;
+mod variants;
+mod watch;
+
+pub use access::RightsError;
+pub use bootstrap::bootstrap;
+pub use management::{Management, Settings};
+pub use secret::Secret;

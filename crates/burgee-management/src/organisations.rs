@@ -1,0 +1,95 @@
+//! Organisations.
+
+use burgee_core::change::WriteContext;
+use burgee_core::name::{OrganisationId, OrganisationName};
+use burgee_core::organisation::{Organisation, OrganisationPatch};
+use burgee_core::store::FlagStore;
+use burgee_core::{Result, Violation};
+use burgee_proto::management::v1 as pb;
+use burgee_proto::mask::Mask;
+
+use crate::fields::{self, At as _, given, required};
+use crate::page::Paging;
+use crate::transaction::log_write;
+
+/// The fields that can change.
+const CHANGEABLE: &[&str] = &["display_name", "persist_trait_data", "stop_serving_flags"];
+
+pub(crate) async fn create(
+    store: &dyn FlagStore,
+    context: &WriteContext,
+    request: pb::CreateOrganisationRequest,
+) -> Result<pb::CreateOrganisationResponse> {
+    let organisation = new_organisation(context, request)?;
+    let organisation = store.create_organisation(context, organisation).await?;
+    log_write(context, &organisation.name);
+    Ok(pb::CreateOrganisationResponse { organisation: Some((&organisation).into()) })
+}
+
+fn new_organisation(
+    context: &WriteContext,
+    request: pb::CreateOrganisationRequest,
+) -> Result<Organisation, Violation> {
+    let id = OrganisationId::parse(&request.organisation_id).at("organisation_id")?;
+    let organisation = request.organisation.unwrap_or_default();
+    Ok(Organisation {
+        display_name: fields::display_name(organisation.display_name, id.as_str()).at("organisation")?,
+        persist_trait_data: organisation.persist_trait_data.unwrap_or(true),
+        stop_serving_flags: organisation.stop_serving_flags,
+        created_at: context.now,
+        etag: String::new(),
+        name: OrganisationName { organisation: id },
+    })
+}
+
+pub(crate) async fn get(
+    store: &dyn FlagStore,
+    request: pb::GetOrganisationRequest,
+) -> Result<pb::GetOrganisationResponse> {
+    let name = OrganisationName::parse(&request.name).at("name")?;
+    Ok(pb::GetOrganisationResponse { organisation: Some((&store.organisation(&name).await?).into()) })
+}
+
+pub(crate) async fn list(
+    store: &dyn FlagStore,
+    request: pb::ListOrganisationsRequest,
+) -> Result<pb::ListOrganisationsResponse> {
+    let paging = Paging::parse(request.page_size, &request.page_token, &["organisations"])?;
+    let found = store.organisations(&paging.query()).await?;
+    let (organisations, next_page_token) = paging.cut(found, |item| item.name.organisation.to_string());
+    Ok(pb::ListOrganisationsResponse { organisations, next_page_token })
+}
+
+pub(crate) async fn update(
+    store: &dyn FlagStore,
+    context: &WriteContext,
+    request: pb::UpdateOrganisationRequest,
+) -> Result<pb::UpdateOrganisationResponse> {
+    let organisation = required(request.organisation, "organisation")?;
+    let name = OrganisationName::parse(&organisation.name).at("organisation.name")?;
+    let mask = Mask::parse(request.update_mask, CHANGEABLE)?;
+    let display_name = mask
+        .select("display_name", organisation.display_name)
+        .map(|text| fields::display_name(text, name.organisation.as_str()).at("organisation"));
+    let patch = OrganisationPatch {
+        display_name: display_name.transpose()?,
+        persist_trait_data: mask
+            .select("persist_trait_data", organisation.persist_trait_data.unwrap_or(true)),
+        stop_serving_flags: mask.select("stop_serving_flags", organisation.stop_serving_flags),
+    };
+    let etag = given(organisation.etag);
+    let organisation = store.update_organisation(context, &name, patch, etag.as_deref()).await?;
+    log_write(context, &name);
+    Ok(pb::UpdateOrganisationResponse { organisation: Some((&organisation).into()) })
+}
+
+pub(crate) async fn delete(
+    store: &dyn FlagStore,
+    context: &WriteContext,
+    request: pb::DeleteOrganisationRequest,
+) -> Result<pb::DeleteOrganisationResponse> {
+    let name = OrganisationName::parse(&request.name).at("name")?;
+    store.delete_organisation(context, &name, request.force, given(request.etag).as_deref()).await?;
+    log_write(context, &name);
+    Ok(pb::DeleteOrganisationResponse {})
+}

@@ -1,0 +1,99 @@
+//! Environments and their keys.
+
+use burgee_proto::management::v1 as pb;
+use pb::environment_service_server::EnvironmentService;
+use tonic::Request;
+
+use super::{Handlers, Reply, reply};
+use crate::context::write;
+use crate::{environments, keys};
+
+#[tonic::async_trait]
+impl EnvironmentService for Handlers {
+    #[tracing::instrument(skip_all, fields(parent = request.get_ref().parent, id = request.get_ref().environment_id))]
+    async fn create_environment(
+        &self,
+        request: Request<pb::CreateEnvironmentRequest>,
+    ) -> Reply<pb::CreateEnvironmentResponse> {
+        let (context, request) = write("EnvironmentService/CreateEnvironment", request)?;
+        reply(environments::create(&*self.store, &context, request).await)
+    }
+
+    #[tracing::instrument(skip_all, fields(name = request.get_ref().name))]
+    async fn clone_environment(
+        &self,
+        request: Request<pb::CloneEnvironmentRequest>,
+    ) -> Reply<pb::CloneEnvironmentResponse> {
+        let (context, request) = write("EnvironmentService/CloneEnvironment", request)?;
+        reply(environments::clone(&*self.store, &context, request).await)
+    }
+
+    #[tracing::instrument(skip_all, fields(name = request.get_ref().name))]
+    async fn get_environment(
+        &self,
+        request: Request<pb::GetEnvironmentRequest>,
+    ) -> Reply<pb::GetEnvironmentResponse> {
+        reply(environments::get(&*self.store, request.into_inner()).await)
+    }
+
+    #[tracing::instrument(skip_all, fields(parent = request.get_ref().parent))]
+    async fn list_environments(
+        &self,
+        request: Request<pb::ListEnvironmentsRequest>,
+    ) -> Reply<pb::ListEnvironmentsResponse> {
+        reply(environments::list(&*self.store, request.into_inner()).await)
+    }
+
+    #[tracing::instrument(skip_all, fields(name = request.get_ref().environment.as_ref().map(|item| item.name.as_str())))]
+    async fn update_environment(
+        &self,
+        request: Request<pb::UpdateEnvironmentRequest>,
+    ) -> Reply<pb::UpdateEnvironmentResponse> {
+        let (context, request) = write("EnvironmentService/UpdateEnvironment", request)?;
+        reply(environments::update(&*self.store, &context, request).await)
+    }
+
+    #[tracing::instrument(skip_all, fields(name = request.get_ref().name))]
+    async fn delete_environment(
+        &self,
+        request: Request<pb::DeleteEnvironmentRequest>,
+    ) -> Reply<pb::DeleteEnvironmentResponse> {
+        let (context, request) = write("EnvironmentService/DeleteEnvironment", request)?;
+        reply(environments::delete(&*self.store, &context, request).await)
+    }
+
+    #[tracing::instrument(skip_all, fields(parent = request.get_ref().parent, id = request.get_ref().key_id))]
+    async fn create_environment_key(
+        &self,
+        request: Request<pb::CreateEnvironmentKeyRequest>,
+    ) -> Reply<pb::CreateEnvironmentKeyResponse> {
+        let (context, request) = write("EnvironmentService/CreateEnvironmentKey", request)?;
+        reply(keys::create(&*self.store, &context, request).await)
+    }
+
+    #[tracing::instrument(skip_all, fields(parent = request.get_ref().parent))]
+    async fn list_environment_keys(
+        &self,
+        request: Request<pb::ListEnvironmentKeysRequest>,
+    ) -> Reply<pb::ListEnvironmentKeysResponse> {
+        reply(keys::list(&*self.store, request.into_inner()).await)
+    }
+
+    #[tracing::instrument(skip_all, fields(name = request.get_ref().name))]
+    async fn rotate_environment_key(
+        &self,
+        request: Request<pb::RotateEnvironmentKeyRequest>,
+    ) -> Reply<pb::RotateEnvironmentKeyResponse> {
+        let (context, request) = write("EnvironmentService/RotateEnvironmentKey", request)?;
+        reply(keys::rotate(&*self.store, &context, request).await)
+    }
+
+    #[tracing::instrument(skip_all, fields(name = request.get_ref().name))]
+    async fn revoke_environment_key(
+        &self,
+        request: Request<pb::RevokeEnvironmentKeyRequest>,
+    ) -> Reply<pb::RevokeEnvironmentKeyResponse> {
+        let (context, request) = write("EnvironmentService/RevokeEnvironmentKey", request)?;
+        reply(keys::revoke(&*self.store, &context, request).await)
+    }
+}
