@@ -1,0 +1,287 @@
+//! What changed between a revision that a subscriber has and the one that is served: all that a stream sends.
+
+use std::sync::Arc;
+
+use burgee_core::access::KeyKind;
+use burgee_core::engine::Identity;
+use burgee_core::name::FeatureKey;
+use burgee_proto::evaluation::v1 as pb;
+use prost::Message as _;
+
+use crate::snapshot::Snapshot;
+use crate::view::View;
+
+/// The largest part of a snapshot or an update, with what is around it.
+pub(crate) const PART_BYTES: usize = 256 * 1024;
+/// What is around a part's flags and keys: the revision, the token, lengths.
+const ENVELOPE_BYTES: usize = 1024;
+/// What a flag or a key takes in a part beside itself: a tag and a length.
+const FIELD_BYTES: usize = 6;
+
+/// Which flags a subscriber is to be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Since {
+    /// Those that changed after a revision.
+    Revision(i64),
+    /// All, because what they are evaluated with changed after this revision.
+    Everything(i64),
+}
+
+/// A snapshot or an update on its way to a subscriber, in parts that are made when the subscriber takes them.
+pub(crate) struct Changes {
+    /// What is sent.
+    pub(crate) snapshot: Arc<Snapshot>,
+    kind: KeyKind,
+    identity: Option<Box<Identity>>,
+    /// `None` for an update.
+    reason: Option<pb::SnapshotReason>,
+    /// Indices of features that are to be sent, the next one last.
+    flags: Vec<usize>,
+    /// Keys that are to be removed, the next one last.
+    removed: Vec<String>,
+    is_done: bool,
+}
+
+/// A part.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Part {
+    pub(crate) flags: Vec<pb::EvaluatedFlag>,
+    pub(crate) removed: Vec<String>,
+    /// Whether there are no more.
+    pub(crate) last: bool,
+}
+
+impl Changes {
+    /// Prepares a snapshot of the flags selected.
+    pub(crate) fn snapshot(
+        snapshot: Arc<Snapshot>,
+        kind: KeyKind,
+        identity: Option<Identity>,
+        selection: Option<&[FeatureKey]>,
+        reason: pb::SnapshotReason,
+    ) -> Self {
+        let mut flags = View { content: &snapshot.content, kind }.select(selection);
+        flags.reverse();
+        let identity = identity.map(Box::new);
+        Self { snapshot, kind, identity, reason: Some(reason), flags, removed: Vec::new(), is_done: false }
+    }
+
+    /// Prepares an update; `None` if nothing that the subscriber sees has changed.
+    pub(crate) fn update(
+        snapshot: Arc<Snapshot>,
+        kind: KeyKind,
+        identity: Option<Identity>,
+        selection: Option<&[FeatureKey]>,
+        since: Since,
+    ) -> Option<Self> {
+        let view = View { content: &snapshot.content, kind };
+        let features = snapshot.content.ruleset.features();
+        let mut flags = view.select(selection);
+        if let Since::Revision(since) = since {
+            flags.retain(|index| features[*index].revision() > since);
+        }
+        let (Since::Revision(since) | Since::Everything(since)) = since;
+        let mut removed = gone(view, since, selection);
+        if flags.is_empty() && removed.is_empty() {
+            return None;
+        }
+        flags.reverse();
+        removed.reverse();
+        let identity = identity.map(Box::new);
+        Some(Self { snapshot, kind, identity, reason: None, flags, removed, is_done: false })
+    }
+
+    /// Returns why it is a snapshot, if it is one.
+    pub(crate) fn reason(&self) -> Option<pb::SnapshotReason> {
+        self.reason
+    }
+
+    /// Takes as many flags and keys as a part has room for.
+    fn part(&mut self) -> Part {
+        let view = View { content: &self.snapshot.content, kind: self.kind };
+        let evaluation = view.content.ruleset.evaluate(self.identity.as_deref());
+        let mut part = Part::default();
+        let mut room = PART_BYTES - ENVELOPE_BYTES;
+        while let Some(index) = self.flags.last() {
+            let size = match view.flag(&evaluation, *index) {
+                Some(flag) => {
+                    let size = flag.encoded_len() + FIELD_BYTES;
+                    if size <= room {
+                        part.flags.push(flag);
+                    }
+                    size
+                }
+                // Hidden, because it is disabled. The subscriber may have it from before.
+                None if self.reason.is_none() => {
+                    let key = view.content.ruleset.features()[*index].key();
+                    let size = key.len() + FIELD_BYTES;
+                    if size <= room {
+                        part.removed.push(key.to_owned());
+                    }
+                    size
+                }
+                None => 0,
+            };
+            let Some(left) = room.checked_sub(size) else { return part };
+            room = left;
+            self.flags.pop();
+        }
+        while let Some(key) = self.removed.pop_if(|key| key.len() + FIELD_BYTES <= room) {
+            room -= key.len() + FIELD_BYTES;
+            part.removed.push(key);
+        }
+        part.last = self.removed.is_empty();
+        part
+    }
+}
+
+impl Iterator for Changes {
+    type Item = Part;
+
+    fn next(&mut self) -> Option<Part> {
+        if self.is_done {
+            return None;
+        }
+        let part = self.part();
+        self.is_done = part.last;
+        Some(part)
+    }
+}
+
+/// Returns the keys of features that a subscriber may have and that are gone, or out of its sight.
+fn gone(view: View<'_>, since: i64, selection: Option<&[FeatureKey]>) -> Vec<String> {
+    let is_selected = |key: &str| {
+        let find = |keys: &[FeatureKey]| keys.binary_search_by(|other| other.as_str().cmp(key)).is_ok();
+        selection.is_none_or(find)
+    };
+    let is_gone = |(key, revision): &(&str, i64)| *revision > since && is_selected(key);
+    let keys = |(key, _): (&str, i64)| key.to_owned();
+    let mut gone: Vec<String> = match view.kind {
+        KeyKind::ServerSide => {
+            let deleted = view.content.deleted_features.iter();
+            deleted.map(|(key, revision)| (key.as_str(), *revision)).filter(is_gone).map(keys).collect()
+        }
+        // Of others, such a key must not even learn the name.
+        KeyKind::ClientSide => {
+            let withdrawn = view.content.withdrawn.iter();
+            withdrawn.map(|(key, revision)| (key.as_str(), *revision)).filter(is_gone).map(keys).collect()
+        }
+    };
+    gone.sort_unstable();
+    gone
+}
+
+#[cfg(test)]
+mod tests {
+    use burgee_core::engine::{FeatureRules, State};
+    use burgee_core::store::LoadedEnvironment;
+
+    use super::*;
+    use crate::testing::{compile, environment, feature, large, secret};
+
+    /// Returns the keys of flags and the keys removed, of an update as a whole.
+    fn update(
+        snapshot: &Snapshot,
+        kind: KeyKind,
+        selection: Option<&[&str]>,
+        since: Since,
+    ) -> Option<(Vec<String>, Vec<String>)> {
+        let parse =
+            |keys: &[&str]| keys.iter().map(|key| FeatureKey::parse(key).unwrap()).collect::<Vec<_>>();
+        let selection = selection.map(parse);
+        let changes = Changes::update(Arc::new(snapshot.clone()), kind, None, selection.as_deref(), since)?;
+        let parts: Vec<_> = changes.collect();
+        assert!(parts.iter().rev().skip(1).all(|part| !part.last) && parts.last().unwrap().last);
+        let flags = parts.iter().flat_map(|part| part.flags.iter().map(|flag| flag.key.clone()));
+        Some((flags.collect(), parts.iter().flat_map(|part| part.removed.clone()).collect()))
+    }
+
+    #[track_caller]
+    fn check(actual: Option<(Vec<String>, Vec<String>)>, flags: &[&str], removed: &[&str]) {
+        let owned = |keys: &[&str]| keys.iter().map(|key| (*key).to_owned()).collect::<Vec<_>>();
+        assert_eq!(actual, Some((owned(flags), owned(removed))));
+    }
+
+    const SERVER: KeyKind = KeyKind::ServerSide;
+    const CLIENT: KeyKind = KeyKind::ClientSide;
+
+    #[test]
+    fn an_update_holds_what_a_later_revision_touched() {
+        let loaded = LoadedEnvironment {
+            deleted_features: vec![("gone".into(), 6), ("long-gone".into(), 2)],
+            ..environment(9, vec![feature("a", 3), feature("b", 7), feature("c", 9)])
+        };
+        let snapshot = compile(loaded, None);
+        check(update(&snapshot, SERVER, None, Since::Revision(5)), &["b", "c"], &["gone"]);
+        check(update(&snapshot, SERVER, None, Since::Revision(7)), &["c"], &[]);
+        check(update(&snapshot, SERVER, None, Since::Everything(7)), &["a", "b", "c"], &[]);
+        check(
+            update(&snapshot, SERVER, Some(&["a", "c", "gone", "x"]), Since::Revision(5)),
+            &["c"],
+            &["gone"],
+        );
+        assert_eq!(update(&snapshot, SERVER, None, Since::Revision(9)), None);
+        assert_eq!(update(&snapshot, SERVER, Some(&["a"]), Since::Revision(5)), None);
+    }
+
+    #[test]
+    fn what_is_hidden_is_removed() {
+        let off = FeatureRules { state: State::default(), ..feature("off", 4) };
+        let loaded =
+            LoadedEnvironment { hide_disabled_flags: true, ..environment(9, vec![feature("a", 3), off]) };
+        let snapshot = compile(loaded, None);
+        check(update(&snapshot, CLIENT, None, Since::Revision(3)), &[], &["off"]);
+        check(update(&snapshot, CLIENT, None, Since::Everything(8)), &["a"], &["off"]);
+        let all = Changes::snapshot(Arc::new(snapshot), CLIENT, None, None, pb::SnapshotReason::Initial);
+        let parts: Vec<_> = all.collect();
+        assert_eq!((parts.len(), parts[0].flags.len(), parts[0].removed.len()), (1, 1, 0));
+    }
+
+    #[test]
+    fn a_client_is_told_of_the_end_of_what_it_could_see_only() {
+        let first = compile(environment(5, vec![feature("a", 1), feature("b", 1), secret("s", 1)]), None);
+        let deleted_features = vec![("b".into(), 6), ("s".into(), 7)];
+        let loaded = environment(8, vec![secret("a", 8), secret("t", 8)]);
+        let second = compile(LoadedEnvironment { deleted_features, ..loaded.clone() }, Some(&first));
+        check(update(&second, CLIENT, None, Since::Revision(5)), &[], &["a", "b"]);
+        check(update(&second, SERVER, None, Since::Revision(5)), &["a", "t"], &["b", "s"]);
+        assert_eq!(update(&second, CLIENT, Some(&["s", "t"]), Since::Revision(5)), None);
+        // What is visible again is a flag like any other.
+        let third = compile(environment(9, vec![feature("a", 9), feature("s", 9)]), Some(&second));
+        check(update(&third, CLIENT, None, Since::Revision(5)), &["a", "s"], &["b"]);
+        check(update(&third, CLIENT, None, Since::Revision(8)), &["a", "s"], &[]);
+    }
+
+    #[test]
+    fn a_part_is_never_too_large() {
+        let features = (0..20).map(|index| large(&format!("f{index:02}"), 1, 20_000)).collect();
+        let snapshot = Arc::new(compile(environment(1, features), None));
+        let all = Changes::snapshot(Arc::clone(&snapshot), SERVER, None, None, pb::SnapshotReason::Initial);
+        let parts: Vec<_> = all.collect();
+        assert_eq!(parts.len(), 2);
+        let keys: Vec<_> =
+            parts.iter().flat_map(|part| part.flags.iter().map(|flag| flag.key.clone())).collect();
+        assert_eq!(keys, (0..20).map(|index| format!("f{index:02}")).collect::<Vec<_>>());
+        for part in parts {
+            let message = pb::FlagsUpdate { flags: part.flags, removed: part.removed, last: part.last };
+            assert!(message.encoded_len() <= PART_BYTES - ENVELOPE_BYTES + 16);
+        }
+    }
+
+    #[test]
+    fn keys_that_are_removed_come_in_parts_too() {
+        let key = |index: usize| format!("{index:04}{}", "k".repeat(1_000));
+        let deleted_features = (0..600).map(|index| (key(index), 2)).collect();
+        let loaded = LoadedEnvironment { deleted_features, ..environment(2, vec![feature("a", 2)]) };
+        let (flags, removed) = update(&compile(loaded, None), SERVER, None, Since::Revision(1)).unwrap();
+        assert_eq!(flags, ["a"]);
+        assert_eq!(removed, (0..600).map(key).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn an_environment_without_flags_has_a_snapshot() {
+        let snapshot = Arc::new(compile(environment(1, Vec::new()), None));
+        let all = Changes::snapshot(snapshot, SERVER, None, None, pb::SnapshotReason::Initial);
+        assert_eq!(all.collect::<Vec<_>>(), [Part { last: true, ..Part::default() }]);
+    }
+}

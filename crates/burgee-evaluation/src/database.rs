@@ -1,0 +1,64 @@
+//! Whether the database answers.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use burgee_core::Error;
+use tokio::time::Instant;
+
+use crate::moment::Moment;
+
+/// Whether the database answers, as the follower sees it.
+#[derive(Debug)]
+pub(crate) struct Database {
+    reached: Moment,
+    was_reached: AtomicBool,
+    has_failed: AtomicBool,
+}
+
+impl Database {
+    pub(crate) fn new(now: Instant) -> Self {
+        Self {
+            reached: Moment::at(now),
+            was_reached: AtomicBool::new(false),
+            has_failed: AtomicBool::new(false),
+        }
+    }
+
+    /// Says whether asking is worth it: the last time it was asked, it answered, or it was never asked.
+    pub(crate) fn is_reachable(&self) -> bool {
+        !self.has_failed.load(Ordering::Relaxed)
+    }
+
+    /// Notes that it answered a question asked at `asked_at`.
+    pub(crate) fn note_answer(&self, asked_at: Instant) {
+        self.reached.advance(asked_at);
+        self.was_reached.store(true, Ordering::Relaxed);
+        self.has_failed.store(false, Ordering::Relaxed);
+    }
+
+    /// Notes that it did not answer.
+    pub(crate) fn note_failure(&self) {
+        self.has_failed.store(true, Ordering::Relaxed);
+    }
+
+    /// Says whether it was ever reached, and is not away for longer than `limit`.
+    pub(crate) fn is_ready(&self, limit: Option<Duration>, now: Instant) -> bool {
+        let is_recent = limit.is_none_or(|limit| self.reached.age(now) <= limit);
+        self.was_reached.load(Ordering::Relaxed) && is_recent
+    }
+}
+
+/// Creates the error of a call that needs the database while it is away.
+pub(crate) fn database_unavailable(message: impl Into<String>) -> Error {
+    Error::Unavailable { reason: "DATABASE_UNAVAILABLE", message: message.into() }
+}
+
+/// Creates the error once more, for another caller whom it concerns.
+pub(crate) fn repeat(error: &Error) -> Error {
+    match error {
+        Error::Unavailable { reason, message } => Error::Unavailable { reason, message: message.clone() },
+        Error::Storage(cause) => Error::Storage(cause.to_string().into()),
+        other => Error::Storage(other.to_string().into()),
+    }
+}

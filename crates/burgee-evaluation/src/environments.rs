@@ -1,0 +1,322 @@
+//! The environments that are held in memory, and the keys that open them.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use burgee_core::access::SecretHash;
+use burgee_core::store::{EnvironmentRef, FlagFeed, LoadedEnvironment, ProjectRef};
+use burgee_core::{Error, Result};
+use quick_cache::sync::Cache;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{debug, error, warn};
+
+use crate::database::{Database, database_unavailable};
+use crate::hints::Hints;
+use crate::moment::back_off;
+use crate::settings::Settings;
+use crate::slot::{Published, Slot, Ticket};
+use crate::snapshot::{Content, Snapshot};
+
+/// Environments of more flags and segments than this are compiled outside of the threads that serve requests.
+const LARGE_ENVIRONMENT: usize = 100;
+
+/// The environments that are held. They are read when somebody first asks, and forgotten when nobody does any more.
+pub(crate) struct Environments {
+    /// The database.
+    pub(crate) feed: Arc<dyn FlagFeed>,
+    /// What the follower should look at.
+    pub(crate) hints: Hints,
+    /// Whether the database answers.
+    pub(crate) database: Database,
+    /// The limits.
+    pub(crate) settings: Arc<Settings>,
+    held: RwLock<Held>,
+    unknown_keys: Cache<SecretHash, Instant>,
+    lookups: Semaphore,
+    tasks: TaskTracker,
+    /// Ends everything that waits.
+    pub(crate) shutdown: CancellationToken,
+}
+
+#[derive(Default)]
+struct Held {
+    slots: HashMap<EnvironmentRef, Arc<Slot>>,
+    projects: HashMap<ProjectRef, Vec<EnvironmentRef>>,
+    /// Where a key may be found. The snapshot there has the last word.
+    keys: HashMap<SecretHash, EnvironmentRef>,
+}
+
+impl Environments {
+    pub(crate) fn new(
+        feed: Arc<dyn FlagFeed>,
+        settings: Arc<Settings>,
+        tasks: TaskTracker,
+        shutdown: CancellationToken,
+    ) -> Self {
+        Self {
+            feed,
+            hints: Hints::default(),
+            database: Database::new(Instant::now()),
+            held: RwLock::default(),
+            unknown_keys: Cache::new(settings.unknown_keys),
+            lookups: Semaphore::new(settings.key_lookups),
+            settings,
+            tasks,
+            shutdown,
+        }
+    }
+
+    /// Returns the place of the environment that a key opens, if it is held.
+    pub(crate) fn held_by_key(&self, hash: &SecretHash, now: Instant) -> Option<Arc<Slot>> {
+        let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
+        let slot = held.slots.get(held.keys.get(hash)?)?;
+        // Noted while the lock is held, so that the environment is not forgotten in between.
+        slot.used.advance(now);
+        Some(Arc::clone(slot))
+    }
+
+    /// Finds the environment that a key opens, and reads it, if need be. `None` if the key opens none.
+    pub(crate) async fn find_by_key(self: &Arc<Self>, hash: &SecretHash) -> Result<Option<Arc<Slot>>> {
+        if self.is_unknown(hash) {
+            return Ok(None);
+        }
+        if !self.database.is_reachable() {
+            return Err(database_unavailable(
+                "the database cannot be reached, and the key is not known without it",
+            ));
+        }
+        let asked_at = self.hints.count();
+        let Ok(_permit) = self.lookups.acquire().await else {
+            return Err(database_unavailable("keys are not looked up any more"));
+        };
+        let Some(environment) = self.ask(self.feed.environment_of_key(hash)).await? else {
+            // A write since may have created the key.
+            if self.hints.count() == asked_at {
+                self.unknown_keys.insert(*hash, Instant::now());
+            }
+            return Ok(None);
+        };
+        let slot = self.slot(environment)?;
+        let ticket = self.look(&slot);
+        slot.wait_for_read(ticket).await?;
+        Ok(Some(slot))
+    }
+
+    fn is_unknown(&self, hash: &SecretHash) -> bool {
+        let asked_at = self.unknown_keys.get(hash);
+        asked_at.is_some_and(|asked_at| asked_at.elapsed() < self.settings.unknown_key_ttl)
+    }
+
+    /// Forgets which keys are unknown, because something was written.
+    pub(crate) fn forget_unknown_keys(&self) {
+        self.unknown_keys.clear();
+    }
+
+    /// Returns an age, if news of that age are too old.
+    pub(crate) fn old(&self, age: Duration) -> Option<Duration> {
+        Some(age).filter(|age| *age > self.settings.stale_after())
+    }
+
+    /// Asks the database, for no longer than the settings say.
+    pub(crate) async fn ask<T>(&self, question: impl Future<Output = Result<T>>) -> Result<T> {
+        match tokio::time::timeout(self.settings.database_timeout, question).await {
+            Ok(answer) => answer,
+            Err(_) => Err(database_unavailable("the database did not answer in time")),
+        }
+    }
+
+    /// Returns the place of an environment; makes one if there is none.
+    fn slot(&self, environment: EnvironmentRef) -> Result<Arc<Slot>> {
+        let now = Instant::now();
+        let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(slot) = held.slots.get(&environment) {
+            slot.used.advance(now);
+            return Ok(Arc::clone(slot));
+        }
+        if held.slots.len() >= self.settings.max_environments {
+            let idle = held.idle(Duration::ZERO, now).max_by_key(|slot| slot.used.age(now));
+            let Some(idle) = idle.map(|slot| slot.environment) else {
+                let maximum = self.settings.max_environments as u64;
+                return Err(Error::LimitExceeded { limit: "max_environments", maximum });
+            };
+            held.remove(idle);
+        }
+        let slot = Arc::new(Slot::new(environment, now));
+        held.slots.insert(environment, Arc::clone(&slot));
+        Ok(slot)
+    }
+
+    /// Returns the places of the environments of a project.
+    pub(crate) fn of_project(&self, project: ProjectRef) -> Vec<Arc<Slot>> {
+        let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
+        let environments = held.projects.get(&project).into_iter().flatten();
+        environments.filter_map(|environment| held.slots.get(environment).cloned()).collect()
+    }
+
+    /// Returns the projects of all environments held.
+    pub(crate) fn projects(&self) -> Vec<ProjectRef> {
+        let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
+        held.projects.keys().copied().collect()
+    }
+
+    /// Forgets environments that nobody has asked for in a while and nobody watches.
+    pub(crate) fn forget_idle(&self, now: Instant) {
+        let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
+        let idle: Vec<_> =
+            held.idle(self.settings.idle_environment_ttl, now).map(|slot| slot.environment).collect();
+        for environment in idle {
+            debug!(
+                environment = environment.0,
+                "forgetting environment {}, which nobody uses", environment.0
+            );
+            held.remove(environment);
+        }
+    }
+
+    /// Reads the environment again, in a task of its own. One read at a time answers all who asked before it began.
+    pub(crate) fn look(self: &Arc<Self>, slot: &Arc<Slot>) -> Ticket {
+        let (ticket, must_read) = slot.ask();
+        if must_read {
+            let reading = Reading { slot: Arc::clone(slot), is_done: false };
+            self.tasks.spawn(Arc::clone(self).read_while_asked(reading));
+        }
+        ticket
+    }
+
+    async fn read_while_asked(self: Arc<Self>, mut reading: Reading) {
+        while let Some(ticket) = reading.slot.begin_read() {
+            match self.shutdown.run_until_cancelled(self.read(&reading.slot)).await {
+                Some(failure) => reading.slot.end_read(ticket, failure),
+                None => return,
+            }
+        }
+        reading.is_done = true;
+    }
+
+    /// Reads and publishes an environment; returns what went wrong.
+    async fn read(&self, slot: &Arc<Slot>) -> Option<&'static str> {
+        let started = Instant::now();
+        if slot.must_wait(started) {
+            return Some("the database failed a moment ago");
+        }
+        match self.ask(self.feed.load_environment(slot.environment)).await {
+            Ok(loaded) => {
+                slot.note_success();
+                match loaded {
+                    Some(loaded) => match compile(loaded, slot.snapshot()).await {
+                        Some(snapshot) => self.publish(slot, snapshot),
+                        None => return Some("the environment could not be compiled"),
+                    },
+                    None => self.delete(slot),
+                }
+                slot.confirmed.advance(started);
+                None
+            }
+            Err(failure) => {
+                let longest = self.settings.longest_back_off;
+                let failures = slot.note_failure(|failures| Instant::now() + back_off(failures, longest));
+                let environment = slot.environment.0;
+                match failure {
+                    Error::Unavailable { .. } => {
+                        debug!(environment, failures, "could not read environment {environment}: {failure}");
+                    }
+                    // What is stored cannot be read: somebody has to act, but need not be told every second.
+                    _ if failures == 1 => {
+                        let cause = std::error::Error::source(&failure).map(ToString::to_string);
+                        error!(environment, cause, "could not read environment {environment}: {failure}");
+                    }
+                    _ => warn!(environment, failures, "could not read environment {environment}: {failure}"),
+                }
+                Some("the database could not be read")
+            }
+        }
+    }
+
+    fn publish(&self, slot: &Arc<Slot>, snapshot: Snapshot) {
+        let content = Arc::clone(&snapshot.content);
+        let revision = snapshot.revision;
+        // Keys can be found before the snapshot that has them is there: it has the last word.
+        self.index(slot, &content);
+        if slot.publish(snapshot) {
+            let environment = slot.environment.0;
+            debug!(environment, revision, "environment {environment} is now at revision {revision}");
+        }
+    }
+
+    fn index(&self, slot: &Arc<Slot>, content: &Content) {
+        let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
+        let is_held = held.slots.get(&slot.environment).is_some_and(|current| Arc::ptr_eq(current, slot));
+        if !is_held {
+            return;
+        }
+        let siblings = held.projects.entry(content.project).or_default();
+        if !siblings.contains(&slot.environment) {
+            siblings.push(slot.environment);
+        }
+        if let Some(former) = slot.snapshot() {
+            held.forget_keys(&former.content);
+        }
+        held.keys.extend(content.key_hashes().map(|hash| (hash, slot.environment)));
+    }
+
+    fn delete(&self, slot: &Arc<Slot>) {
+        let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
+        if held.slots.get(&slot.environment).is_some_and(|current| Arc::ptr_eq(current, slot)) {
+            held.remove(slot.environment);
+        }
+        drop(held);
+        slot.delete();
+    }
+}
+
+impl Held {
+    /// Iterates over the places that nobody but this list holds and nobody has used for `ttl`.
+    fn idle(&self, ttl: Duration, now: Instant) -> impl Iterator<Item = &Arc<Slot>> {
+        self.slots.values().filter(move |slot| Arc::strong_count(slot) == 1 && slot.used.age(now) >= ttl)
+    }
+
+    fn forget_keys(&mut self, content: &Content) {
+        for hash in content.key_hashes() {
+            self.keys.remove(&hash);
+        }
+    }
+
+    fn remove(&mut self, environment: EnvironmentRef) {
+        let Some(slot) = self.slots.remove(&environment) else { return };
+        let Published::Current(snapshot) = slot.published() else { return };
+        self.forget_keys(&snapshot.content);
+        if let Some(siblings) = self.projects.get_mut(&snapshot.content.project) {
+            siblings.retain(|sibling| *sibling != environment);
+            if siblings.is_empty() {
+                self.projects.remove(&snapshot.content.project);
+            }
+        }
+    }
+}
+
+/// A read under way. If its task ends before its time, nobody waits for it in vain.
+struct Reading {
+    slot: Arc<Slot>,
+    is_done: bool,
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        if !self.is_done {
+            self.slot.abandon_read();
+        }
+    }
+}
+
+/// Compiles a snapshot. `None` only if the process is ending, or compiling is broken.
+async fn compile(loaded: LoadedEnvironment, before: Option<Arc<Snapshot>>) -> Option<Snapshot> {
+    let revision = loaded.revision;
+    let is_large = loaded.rules.features.len() + loaded.rules.segments.len() > LARGE_ENVIRONMENT;
+    let compile = move || Content::compile(loaded, before.as_deref());
+    let content = if is_large { tokio::task::spawn_blocking(compile).await.ok()? } else { compile() };
+    Some(Snapshot { revision, content: Arc::new(content) })
+}

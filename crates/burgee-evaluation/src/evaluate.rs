@@ -1,0 +1,196 @@
+//! Answers with flags. Nothing is written, and nothing but stored traits needs the database.
+
+use std::sync::Arc;
+
+use burgee_core::engine::Identity;
+use burgee_core::name::Identifier;
+use burgee_core::{Error, Result};
+use burgee_proto::evaluation::v1 as pb;
+use burgee_proto::status;
+use tonic::metadata::MetadataMap;
+
+use crate::Shared;
+use crate::database::database_unavailable;
+use crate::identities::Known;
+use crate::request::Checks;
+use crate::session::Session;
+use crate::subject::Who;
+use crate::view::{Selection, View};
+
+/// Evaluates all flags, or those named.
+pub(crate) async fn flags(
+    shared: &Shared,
+    metadata: &MetadataMap,
+    request: pb::EvaluateFlagsRequest,
+) -> Result<pb::EvaluateFlagsResponse> {
+    let mut session = shared.session(metadata, "EvaluationService/EvaluateFlags").await?;
+    let pb::EvaluateFlagsRequest { identity, features, min_revision, include_segments } = request;
+    let mut checks = Checks::default();
+    let (who, selection, min_revision) =
+        (checks.who(identity), checks.features(&features), checks.min_revision(min_revision));
+    checks.finish(())?;
+    session.reach(min_revision).await?;
+    let known = stored(shared, &session, who.as_ref()).await?;
+    let view = session.view();
+    let identity = subject(view, who.as_ref(), known.as_deref());
+    let evaluation = view.content.ruleset.evaluate(identity.as_ref());
+    let selection = selection.as_deref();
+    Ok(pb::EvaluateFlagsResponse {
+        flags: view.flags(&evaluation, &view.select(selection)),
+        revision: session.snapshot.revision,
+        stale_for: session.stale_for(known.as_deref()),
+        missing_features: view.missing(selection),
+        segments: if include_segments { view.segments(&evaluation) } else { Vec::new() },
+    })
+}
+
+/// Evaluates one flag.
+pub(crate) async fn flag(
+    shared: &Shared,
+    metadata: &MetadataMap,
+    request: pb::EvaluateFlagRequest,
+) -> Result<pb::EvaluateFlagResponse> {
+    let mut session = shared.session(metadata, "EvaluationService/EvaluateFlag").await?;
+    let pb::EvaluateFlagRequest { feature, identity, min_revision } = request;
+    let mut checks = Checks::default();
+    let (who, key, min_revision) =
+        (checks.who(identity), checks.feature(&feature), checks.min_revision(min_revision));
+    checks.finish(())?;
+    session.reach(min_revision).await?;
+    let view = session.view();
+    let missing = || Error::NotFound { kind: "feature", name: feature.clone() };
+    let index = key.and_then(|key| view.find(key.as_str())).ok_or_else(missing)?;
+    let known = stored(shared, &session, who.as_ref()).await?;
+    let identity = subject(view, who.as_ref(), known.as_deref());
+    let flag = view.flag(&view.content.ruleset.evaluate(identity.as_ref()), index).ok_or_else(missing)?;
+    Ok(pb::EvaluateFlagResponse {
+        flag: Some(flag),
+        revision: session.snapshot.revision,
+        stale_for: session.stale_for(known.as_deref()),
+    })
+}
+
+/// Evaluates flags for many identities, all at one revision.
+pub(crate) async fn batch(
+    shared: &Shared,
+    metadata: &MetadataMap,
+    request: pb::BatchEvaluateFlagsRequest,
+) -> Result<pb::BatchEvaluateFlagsResponse> {
+    let mut session = shared.session(metadata, "EvaluationService/BatchEvaluateFlags").await?;
+    let pb::BatchEvaluateFlagsRequest { items, features, min_revision } = request;
+    let mut checks = Checks::default();
+    checks.items(items.len());
+    let (selection, min_revision) = (checks.features(&features), checks.min_revision(min_revision));
+    checks.finish(())?;
+    session.reach(min_revision).await?;
+
+    let items: Vec<Item> = items.into_iter().map(Item::new).collect();
+    let wanted: Vec<Identifier> = items.iter().filter_map(Item::stored_identity).cloned().collect();
+    let mut known = shared.identities.known_many(session.slot.environment, &wanted).await.into_iter();
+    let mut oldest: Option<Arc<Known>> = None;
+    let mut subjects = Vec::with_capacity(items.len());
+    for item in items {
+        let known = item.stored_identity().and_then(|_| known.next()).transpose();
+        if let Ok(Some(known)) = &known {
+            oldest = oldest.filter(|oldest| oldest.is_older_than(known)).or_else(|| Some(Arc::clone(known)));
+        }
+        let Item { item_id, who } = item;
+        subjects.push((item_id, who.and_then(|who| Ok((who, known?)))));
+    }
+
+    let (snapshot, kind) = (Arc::clone(&session.snapshot), session.kind);
+    let missing_features = session.view().missing(selection.as_deref());
+    let flags = subjects.len() * session.view().select(selection.as_deref()).len();
+    let evaluate = move || {
+        let view = View { content: &snapshot.content, kind };
+        evaluate_subjects(view, &selection, subjects)
+    };
+    let results = if flags > shared.settings.large_batch_flags {
+        shared.outside_of_requests(evaluate).await?
+    } else {
+        evaluate()
+    };
+    Ok(pb::BatchEvaluateFlagsResponse {
+        results,
+        revision: session.snapshot.revision,
+        stale_for: session.stale_for(oldest.as_deref()),
+        missing_features,
+    })
+}
+
+/// An item of a batch, checked.
+struct Item {
+    item_id: String,
+    who: Result<Option<Who>>,
+}
+
+impl Item {
+    fn new(item: pb::BatchEvaluateFlagsItem) -> Self {
+        let pb::BatchEvaluateFlagsItem { item_id, identity } = item;
+        let mut checks = Checks::default();
+        checks.item_id(&item_id);
+        let who = checks.who(identity);
+        Self { item_id, who: checks.finish(who) }
+    }
+
+    /// Returns whose stored traits are needed, if anybody's.
+    fn stored_identity(&self) -> Option<&Identifier> {
+        let who = self.who.as_ref().ok()?.as_ref()?;
+        (!who.ignore_stored_traits).then_some(&who.identifier)
+    }
+}
+
+type Subject = (String, Result<(Option<Who>, Option<Arc<Known>>)>);
+
+fn evaluate_subjects(
+    view: View<'_>,
+    selection: &Selection,
+    subjects: Vec<Subject>,
+) -> Vec<pb::BatchEvaluateFlagsResult> {
+    use pb::batch_evaluate_flags_result::Result as Answer;
+    let indices = view.select(selection.as_deref());
+    let evaluate = |(item_id, subject_or_error): Subject| {
+        let answer = match subject_or_error {
+            Ok((who, known)) => {
+                let identity = subject(view, who.as_ref(), known.as_deref());
+                let evaluation = view.content.ruleset.evaluate(identity.as_ref());
+                Answer::Flags(pb::EvaluatedFlags { flags: view.flags(&evaluation, &indices) })
+            }
+            Err(error) => Answer::Error(item_error(error)),
+        };
+        pb::BatchEvaluateFlagsResult { item_id, result: Some(answer) }
+    };
+    subjects.into_iter().map(evaluate).collect()
+}
+
+fn item_error(error: Error) -> pb::ItemError {
+    let status = status::status(error);
+    pb::ItemError {
+        code: status.code().into(),
+        message: status.message().to_owned(),
+        reason: status::reason(&status).unwrap_or_default(),
+    }
+}
+
+/// Returns what is stored of an identity, if that is needed.
+pub(crate) async fn stored(
+    shared: &Shared,
+    session: &Session,
+    who: Option<&Who>,
+) -> Result<Option<Arc<Known>>> {
+    match who {
+        Some(who) if !who.ignore_stored_traits => {
+            let known = shared.identities.known(session.slot.environment, &who.identifier);
+            match tokio::time::timeout_at(session.deadline, known).await {
+                Ok(known) => known.map(Some),
+                Err(_) => Err(database_unavailable("the stored traits were not read in time")),
+            }
+        }
+        Some(_) | None => Ok(None),
+    }
+}
+
+/// Returns whom to evaluate for.
+pub(crate) fn subject(view: View<'_>, who: Option<&Who>, known: Option<&Known>) -> Option<Identity> {
+    who.map(|who| who.identity(view, known.map(|known| &known.stored)))
+}

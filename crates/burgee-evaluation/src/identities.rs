@@ -1,0 +1,219 @@
+//! What is stored of identities, as evaluation needs it.
+//!
+//! While the database answers, it is asked: whoever has just been identified, by whichever replica, is evaluated with
+//! the new traits. Callers who ask at the same time share a query. The cache is for the time when the database is away.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use burgee_core::name::Identifier;
+use burgee_core::store::{EnvironmentRef, IdentityStore, StoredIdentity};
+use burgee_core::value::TraitValue;
+use burgee_core::{Error, Result};
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::database::{database_unavailable, repeat};
+use crate::environments::Environments;
+use crate::settings::Settings;
+
+/// Queries for identities at once; while so many run, callers gather for the next.
+const QUERIES_AT_ONCE: usize = 4;
+/// What an entry of the cache takes beside its texts.
+const ENTRY_BYTES: u64 = 200;
+/// How large entries are believed to be when the cache is laid out.
+const TYPICAL_ENTRY_BYTES: u64 = 500;
+
+/// What is stored of an identity, when it was read last. One that is not stored has no traits.
+#[derive(Clone, Debug)]
+pub(crate) struct Known {
+    /// The identity.
+    pub(crate) stored: StoredIdentity,
+    read_at: Instant,
+}
+
+impl Known {
+    /// Returns how long ago the identity was read.
+    pub(crate) fn age(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.read_at)
+    }
+
+    /// Says whether this was read before `other` was.
+    pub(crate) fn is_older_than(&self, other: &Self) -> bool {
+        self.read_at < other.read_at
+    }
+}
+
+/// Reads identities.
+pub(crate) struct Identities {
+    store: Arc<dyn IdentityStore>,
+    environments: Arc<Environments>,
+    settings: Arc<Settings>,
+    queue: mpsc::Sender<Read>,
+    cache: Cache<CacheKey, Arc<Known>, Weight>,
+}
+
+type CacheKey = (EnvironmentRef, Identifier);
+
+/// An identity that somebody waits for.
+pub(crate) struct Read {
+    environment: EnvironmentRef,
+    identifier: Identifier,
+    answer: oneshot::Sender<Result<Arc<Known>>>,
+}
+
+impl Identities {
+    /// Creates the reader, and the queue that [`Self::read_until`] is to serve.
+    pub(crate) fn new(
+        store: Arc<dyn IdentityStore>,
+        environments: Arc<Environments>,
+        settings: Arc<Settings>,
+    ) -> (Self, mpsc::Receiver<Read>) {
+        let (queue, receiver) = mpsc::channel(settings.identity_read_queue);
+        let bytes = settings.identity_cache_bytes;
+        let entries = usize::try_from(bytes / TYPICAL_ENTRY_BYTES).unwrap_or(usize::MAX);
+        let cache = Cache::with_weighter(entries, bytes, Weight);
+        (Self { store, environments, settings, queue, cache }, receiver)
+    }
+
+    /// Returns what is stored of an identity.
+    ///
+    /// # Errors
+    /// The database is away, and the identity was not read lately.
+    pub(crate) async fn known(
+        &self,
+        environment: EnvironmentRef,
+        identifier: &Identifier,
+    ) -> Result<Arc<Known>> {
+        let (answer, answered) = oneshot::channel();
+        let read = Read { environment, identifier: identifier.clone(), answer };
+        let ask = async {
+            match self.queue.send(read).await {
+                Ok(()) => {
+                    answered.await.unwrap_or_else(|_| Err(database_unavailable("nobody reads identities")))
+                }
+                // After the shutdown, calls that are still under way ask themselves.
+                Err(_) => {
+                    let known = self.read(environment, std::slice::from_ref(identifier)).await?;
+                    known.into_iter().next().ok_or_else(|| Error::Storage("the read was not answered".into()))
+                }
+            }
+        };
+        if self.environments.database.is_reachable() {
+            match tokio::time::timeout(self.settings.identity_read_timeout, ask).await {
+                Ok(Ok(known)) => return Ok(known),
+                Ok(Err(Error::Unavailable { .. })) | Err(_) => {}
+                Ok(Err(error)) => return Err(error),
+            }
+        }
+        self.remembered(environment, identifier)
+    }
+
+    /// Returns what is stored of many identities, in their order.
+    pub(crate) async fn known_many(
+        &self,
+        environment: EnvironmentRef,
+        identifiers: &[Identifier],
+    ) -> Vec<Result<Arc<Known>>> {
+        if !identifiers.is_empty() && self.environments.database.is_reachable() {
+            let read = self.read(environment, identifiers);
+            match tokio::time::timeout(self.settings.identity_read_timeout, read).await {
+                Ok(Ok(known)) => return known.into_iter().map(Ok).collect(),
+                Ok(Err(Error::Unavailable { .. })) | Err(_) => {}
+                Ok(Err(error)) => return identifiers.iter().map(|_| Err(repeat(&error))).collect(),
+            }
+        }
+        identifiers.iter().map(|identifier| self.remembered(environment, identifier)).collect()
+    }
+
+    /// Remembers what was stored.
+    pub(crate) fn remember(
+        &self,
+        environment: EnvironmentRef,
+        identifier: Identifier,
+        stored: StoredIdentity,
+    ) -> Arc<Known> {
+        let known = Arc::new(Known { stored, read_at: Instant::now() });
+        self.cache.insert((environment, identifier), Arc::clone(&known));
+        known
+    }
+
+    fn remembered(&self, environment: EnvironmentRef, identifier: &Identifier) -> Result<Arc<Known>> {
+        self.cache.get(&(environment, identifier.clone())).ok_or_else(|| {
+            database_unavailable(
+                "the stored traits cannot be read now; with `ignore_stored_traits` the call does without them",
+            )
+        })
+    }
+
+    async fn read(&self, environment: EnvironmentRef, identifiers: &[Identifier]) -> Result<Vec<Arc<Known>>> {
+        let stored = self.store.stored_identities(environment, identifiers).await?;
+        let remember = |(identifier, stored): (&Identifier, Option<StoredIdentity>)| {
+            self.remember(environment, identifier.clone(), stored.unwrap_or_default())
+        };
+        Ok(identifiers.iter().zip(stored).map(remember).collect())
+    }
+
+    /// Reads what callers wait for, until the shutdown; then reads what is in the queue, and ends.
+    pub(crate) async fn read_until(&self, shutdown: CancellationToken, mut queue: mpsc::Receiver<Read>) {
+        let mut queries = FuturesUnordered::new();
+        let mut batch = Vec::new();
+        loop {
+            tokio::select! {
+                Some(()) = queries.next() => {}
+                () = shutdown.cancelled(), if !queue.is_closed() => queue.close(),
+                taken = queue.recv_many(&mut batch, self.settings.identity_read_batch),
+                    if queries.len() < QUERIES_AT_ONCE =>
+                {
+                    if taken == 0 {
+                        break;
+                    }
+                    let mut by_environment: HashMap<_, Vec<Read>> = HashMap::new();
+                    for read in batch.drain(..) {
+                        by_environment.entry(read.environment).or_default().push(read);
+                    }
+                    for (environment, reads) in by_environment {
+                        queries.push(self.answer(environment, reads));
+                    }
+                }
+            }
+        }
+        queries.collect::<()>().await;
+    }
+
+    async fn answer(&self, environment: EnvironmentRef, reads: Vec<Read>) {
+        let identifiers: Vec<_> = reads.iter().map(|read| read.identifier.clone()).collect();
+        let answers = match self.environments.ask(self.read(environment, &identifiers)).await {
+            Ok(known) => known.into_iter().map(Ok).collect::<Vec<_>>(),
+            Err(error) => reads.iter().map(|_| Err(repeat(&error))).collect(),
+        };
+        for (read, answer) in reads.into_iter().zip(answers) {
+            // Whoever has stopped waiting needs no answer.
+            read.answer.send(answer).ok();
+        }
+    }
+}
+
+#[derive(Clone)]
+struct Weight;
+
+impl Weighter<CacheKey, Arc<Known>> for Weight {
+    fn weight(&self, (_, identifier): &CacheKey, known: &Arc<Known>) -> u64 {
+        let StoredIdentity { hashing_key, traits } = &known.stored;
+        let texts = identifier.as_str().len() + hashing_key.as_ref().map_or(0, String::len);
+        let traits = traits.iter().map(|(key, value)| {
+            let text = match value {
+                TraitValue::String(text) => text.len(),
+                TraitValue::Integer(_) | TraitValue::Double(_) | TraitValue::Boolean(_) => 0,
+            };
+            size_of_val(value) + size_of_val(key) + key.len() + text
+        });
+        ENTRY_BYTES + (texts + traits.sum::<usize>()) as u64
+    }
+}

@@ -1,0 +1,163 @@
+//! Burgee's evaluation service: answers from memory, and streams what changes.
+//!
+//! # How an answer is made
+//!
+//! The environments in use are held as immutable, compiled snapshots. A follower replaces them when the database says
+//! that something was written (see `follower`). A call finds its snapshot by the hash of its key, evaluates, and is done:
+//! no lock is held across a wait, and the database is not asked, unless stored traits count.
+//!
+//! # While the database is away
+//!
+//! - What needs no stored traits goes on for ever, from the snapshots held: environments, and identities with
+//!   `ignore_stored_traits`. Answers say for how long the database was not reached.
+//! - Identities with stored traits are answered from those read lately. Where there are none, the call fails with
+//!   `DATABASE_UNAVAILABLE`: an answer without the traits could be a wrong one.
+//! - `Identify` fails with `DATABASE_UNAVAILABLE`, unless it is transient.
+//! - A key of an environment that is not held fails with `DATABASE_UNAVAILABLE`.
+
+mod changes;
+mod database;
+mod deadline;
+mod digest;
+mod environments;
+mod evaluate;
+mod follower;
+mod hints;
+mod identify;
+mod identities;
+mod moment;
+mod outcome;
+mod request;
+mod rights;
+mod service;
+mod session;
+mod settings;
+mod slot;
+mod snapshot;
+mod streams;
+mod subject;
+#[cfg(test)]
+mod testing;
+mod token;
+mod view;
+mod watch_flags;
+mod writer;
+
+use std::sync::Arc;
+
+use burgee_core::store::{FlagFeed, IdentityStore};
+use burgee_core::{Error, Result};
+use burgee_proto::evaluation::v1::evaluation_service_server::EvaluationServiceServer;
+use tokio::sync::{Semaphore, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tonic::metadata::MetadataMap;
+
+use crate::environments::Environments;
+use crate::identities::Identities;
+use crate::session::Session;
+use crate::streams::Streams;
+use crate::writer::Writer;
+
+pub use crate::settings::Settings;
+
+/// Why the service does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Methods exist of which nobody said who may call them, or the other way round.
+    #[error("the methods of the service and the list of their rights differ: {}", .0.join(", "))]
+    Rights(Vec<String>),
+}
+
+/// The evaluation service.
+#[derive(Clone)]
+pub struct Evaluation {
+    shared: Arc<Shared>,
+    ready: watch::Receiver<bool>,
+    tasks: TaskTracker,
+}
+
+impl Evaluation {
+    /// Starts the tasks that follow the database and returns at once; environments are read when they are first asked
+    /// for. Must be called within a Tokio runtime.
+    ///
+    /// # Errors
+    /// A method has no entry in the list of rights.
+    pub fn start(
+        feed: Arc<dyn FlagFeed>,
+        identities: Arc<dyn IdentityStore>,
+        settings: Settings,
+        shutdown: CancellationToken,
+    ) -> Result<Self, StartError> {
+        rights::check(burgee_proto::DESCRIPTORS).map_err(StartError::Rights)?;
+        let settings = Arc::new(settings);
+        let tasks = TaskTracker::new();
+        let environments =
+            Arc::new(Environments::new(feed, Arc::clone(&settings), tasks.clone(), shutdown.clone()));
+        let (identities_read, reads) =
+            Identities::new(Arc::clone(&identities), Arc::clone(&environments), Arc::clone(&settings));
+        let (writer, writes) = Writer::new(identities, Arc::clone(&settings), shutdown.clone());
+        let shared = Arc::new(Shared {
+            environments: Arc::clone(&environments),
+            identities: identities_read,
+            writer,
+            streams: Arc::default(),
+            large_batches: Semaphore::new(settings.large_batches),
+            settings,
+            shutdown: shutdown.clone(),
+        });
+
+        let (ready_sender, ready) = watch::channel(false);
+        tasks.spawn(follower::listen(Arc::clone(&environments), shutdown.clone()));
+        tasks.spawn(follower::follow(environments, ready_sender, shutdown.clone()));
+        tasks.spawn(writes.run());
+        let reader = Arc::clone(&shared);
+        tasks.spawn(async move { reader.identities.read_until(shutdown, reads).await });
+        tasks.close();
+        Ok(Self { shared, ready, tasks })
+    }
+
+    /// Adds the service to a server's routes.
+    pub fn add_to(&self, routes: &mut tonic::service::RoutesBuilder) {
+        let service = EvaluationServiceServer::new(service::Service(Arc::clone(&self.shared)));
+        routes.add_service(service.max_decoding_message_size(self.shared.settings.max_message_bytes));
+    }
+
+    /// Returns whether the service is ready: the database was reached, and is not away for longer than
+    /// [`Settings::unready_when_stale_for`].
+    pub fn readiness(&self) -> watch::Receiver<bool> {
+        self.ready.clone()
+    }
+
+    /// Waits until all tasks of the service have ended, which they do after the shutdown.
+    pub async fn stopped(&self) {
+        self.tasks.wait().await;
+    }
+}
+
+/// What all calls share.
+pub(crate) struct Shared {
+    pub(crate) environments: Arc<Environments>,
+    pub(crate) identities: Identities,
+    pub(crate) writer: Writer,
+    pub(crate) streams: Arc<Streams>,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) shutdown: CancellationToken,
+    large_batches: Semaphore,
+}
+
+impl Shared {
+    /// Finds out who calls a method.
+    pub(crate) async fn session(&self, metadata: &MetadataMap, method: &'static str) -> Result<Session> {
+        Session::open(&self.environments, metadata, method).await
+    }
+
+    /// Does long work where it does not hold up other requests.
+    pub(crate) async fn outside_of_requests<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T> {
+        let _permit = self.large_batches.acquire().await.map_err(|error| Error::Storage(Box::new(error)))?;
+        tokio::task::spawn_blocking(work).await.map_err(|error| Error::Storage(Box::new(error)))
+    }
+}

@@ -1,0 +1,90 @@
+//! What a caller may see of an environment. Every method looks through this, so that none shows more than another.
+
+use burgee_core::access::KeyKind;
+use burgee_core::engine::{CompiledFeature, Evaluation};
+use burgee_core::name::FeatureKey;
+use burgee_core::value::TraitValue;
+use burgee_proto::evaluation::v1 as pb;
+
+use crate::outcome::{evaluated_flag, matched_segment};
+use crate::snapshot::Content;
+
+/// An environment, as a kind of key sees it.
+#[derive(Clone, Copy)]
+pub(crate) struct View<'a> {
+    /// The environment.
+    pub(crate) content: &'a Content,
+    /// The kind of the caller's key.
+    pub(crate) kind: KeyKind,
+}
+
+/// The features that a caller asks for; `None`: all. Ordered, each once.
+pub(crate) type Selection = Option<Box<[FeatureKey]>>;
+
+impl<'a> View<'a> {
+    fn features(self) -> &'a [CompiledFeature] {
+        self.content.ruleset.features()
+    }
+
+    fn may_see(self, feature: &CompiledFeature) -> bool {
+        match self.kind {
+            KeyKind::ServerSide => true,
+            KeyKind::ClientSide => !feature.server_side_only(),
+        }
+    }
+
+    /// Returns the index of a feature, if there is one and the caller may see it.
+    pub(crate) fn find(self, key: &str) -> Option<usize> {
+        let index = self.content.ruleset.feature(key)?;
+        self.may_see(&self.features()[index]).then_some(index)
+    }
+
+    /// Returns the indices of the features selected that the caller may see, in order of their keys.
+    pub(crate) fn select(self, selection: Option<&[FeatureKey]>) -> Vec<usize> {
+        match selection {
+            Some(keys) => keys.iter().filter_map(|key| self.find(key.as_str())).collect(),
+            None => {
+                let features = self.features().iter().enumerate();
+                features.filter(|(_, feature)| self.may_see(feature)).map(|(index, _)| index).collect()
+            }
+        }
+    }
+
+    /// Returns those of the features selected that do not exist, or that the caller may not see.
+    pub(crate) fn missing(self, selection: Option<&[FeatureKey]>) -> Vec<String> {
+        let keys = selection.into_iter().flatten();
+        keys.filter(|key| self.find(key.as_str()).is_none()).map(ToString::to_string).collect()
+    }
+
+    /// Returns what a flag comes to, unless it is hidden because it is disabled.
+    pub(crate) fn flag(self, evaluation: &Evaluation<'_>, index: usize) -> Option<pb::EvaluatedFlag> {
+        let outcome = evaluation.flag(index);
+        let is_hidden = self.content.hide_disabled_flags && !outcome.enabled;
+        (!is_hidden).then(|| evaluated_flag(&outcome))
+    }
+
+    /// Returns what flags come to, without those that are hidden because they are disabled.
+    pub(crate) fn flags(self, evaluation: &Evaluation<'_>, indices: &[usize]) -> Vec<pb::EvaluatedFlag> {
+        indices.iter().filter_map(|index| self.flag(evaluation, *index)).collect()
+    }
+
+    /// Returns the segments that match, without those that would tell of features that the caller may not see.
+    pub(crate) fn segments(self, evaluation: &Evaluation<'_>) -> Vec<pb::MatchedSegment> {
+        let segments = evaluation.segments().filter(|segment| match self.kind {
+            KeyKind::ServerSide => true,
+            KeyKind::ClientSide => !self.content.server_side_segments.contains(segment.id()),
+        });
+        segments.map(matched_segment).collect()
+    }
+
+    /// Returns those of the traits in a request that count.
+    pub(crate) fn admitted_traits(
+        self,
+        traits: &[(String, Option<TraitValue>)],
+    ) -> &[(String, Option<TraitValue>)] {
+        match self.kind {
+            KeyKind::ClientSide if !self.content.allow_client_traits => &[],
+            KeyKind::ClientSide | KeyKind::ServerSide => traits,
+        }
+    }
+}
