@@ -11,13 +11,12 @@ use burgee_core::name::Identifier;
 use burgee_core::store::{EnvironmentRef, IdentityStore, StoredIdentity};
 use burgee_core::value::TraitValue;
 use burgee_core::{Error, Result};
-use futures_util::StreamExt as _;
-use futures_util::stream::FuturesUnordered;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::database::{database_unavailable, repeat};
 use crate::environments::Environments;
@@ -56,6 +55,7 @@ pub(crate) struct Identities {
     environments: Arc<Environments>,
     settings: Arc<Settings>,
     queue: mpsc::Sender<Read>,
+    queries: Arc<Semaphore>,
     cache: Cache<CacheKey, Arc<Known>, Weight>,
 }
 
@@ -79,7 +79,8 @@ impl Identities {
         let bytes = settings.identity_cache_bytes;
         let entries = usize::try_from(bytes / TYPICAL_ENTRY_BYTES).unwrap_or(usize::MAX);
         let cache = Cache::with_weighter(entries, bytes, Weight);
-        (Self { store, environments, settings, queue, cache }, receiver)
+        let queries = Arc::new(Semaphore::new(QUERIES_AT_ONCE));
+        (Self { store, environments, settings, queue, queries, cache }, receiver)
     }
 
     /// Returns what is stored of an identity.
@@ -91,22 +92,9 @@ impl Identities {
         environment: EnvironmentRef,
         identifier: &Identifier,
     ) -> Result<Arc<Known>> {
-        let (answer, answered) = oneshot::channel();
-        let read = Read { environment, identifier: identifier.clone(), answer };
-        let ask = async {
-            match self.queue.send(read).await {
-                Ok(()) => {
-                    answered.await.unwrap_or_else(|_| Err(database_unavailable("nobody reads identities")))
-                }
-                // After the shutdown, calls that are still under way ask themselves.
-                Err(_) => {
-                    let known = self.read(environment, std::slice::from_ref(identifier)).await?;
-                    known.into_iter().next().ok_or_else(|| Error::Storage("the read was not answered".into()))
-                }
-            }
-        };
         if self.environments.database.is_reachable() {
-            match tokio::time::timeout(self.settings.identity_read_timeout, ask).await {
+            let read = self.read_one(environment, identifier);
+            match tokio::time::timeout(self.settings.identity_read_timeout, read).await {
                 Ok(Ok(known)) => return Ok(known),
                 Ok(Err(Error::Unavailable { .. })) | Err(_) => {}
                 Ok(Err(error)) => return Err(error),
@@ -152,6 +140,24 @@ impl Identities {
         })
     }
 
+    /// Reads an identity: at once if few others are read at the moment, otherwise along with others.
+    async fn read_one(&self, environment: EnvironmentRef, identifier: &Identifier) -> Result<Arc<Known>> {
+        // After the shutdown, calls that are still under way read themselves.
+        if self.queue.is_closed() || self.queries.available_permits() > 0 {
+            let _permit = self.queries.acquire().await;
+            let known = self.read(environment, std::slice::from_ref(identifier)).await?;
+            return known
+                .into_iter()
+                .next()
+                .ok_or_else(|| Error::Storage("the read was not answered".into()));
+        }
+        let gone = || database_unavailable("identities are not read any more");
+        let (answer, answered) = oneshot::channel();
+        let read = Read { environment, identifier: identifier.clone(), answer };
+        self.queue.send(read).await.map_err(|_| gone())?;
+        answered.await.unwrap_or_else(|_| Err(gone()))
+    }
+
     async fn read(&self, environment: EnvironmentRef, identifiers: &[Identifier]) -> Result<Vec<Arc<Known>>> {
         let stored = self.store.stored_identities(environment, identifiers).await?;
         let remember = |(identifier, stored): (&Identifier, Option<StoredIdentity>)| {
@@ -161,41 +167,48 @@ impl Identities {
     }
 
     /// Reads what callers wait for, until the shutdown; then reads what is in the queue, and ends.
-    pub(crate) async fn read_until(&self, shutdown: CancellationToken, mut queue: mpsc::Receiver<Read>) {
-        let mut queries = FuturesUnordered::new();
-        let mut batch = Vec::new();
+    pub(crate) async fn read_until(
+        self: Arc<Self>,
+        shutdown: CancellationToken,
+        tasks: TaskTracker,
+        mut queue: mpsc::Receiver<Read>,
+    ) {
         loop {
-            tokio::select! {
-                Some(()) = queries.next() => {}
-                () = shutdown.cancelled(), if !queue.is_closed() => queue.close(),
-                taken = queue.recv_many(&mut batch, self.settings.identity_read_batch),
-                    if queries.len() < QUERIES_AT_ONCE =>
-                {
-                    if taken == 0 {
-                        break;
-                    }
-                    let mut by_environment: HashMap<_, Vec<Read>> = HashMap::new();
-                    for read in batch.drain(..) {
-                        by_environment.entry(read.environment).or_default().push(read);
-                    }
-                    for (environment, reads) in by_environment {
-                        queries.push(self.answer(environment, reads));
-                    }
+            let first = tokio::select! {
+                first = queue.recv() => first,
+                () = shutdown.cancelled(), if !queue.is_closed() => {
+                    queue.close();
+                    continue;
                 }
+            };
+            let Some(first) = first else { return };
+            let Ok(permit) = Arc::clone(&self.queries).acquire_owned().await else { return };
+            // While it waited for its turn, others have come.
+            let mut batch = vec![first];
+            while batch.len() < self.settings.identity_read_batch
+                && let Ok(next) = queue.try_recv()
+            {
+                batch.push(next);
             }
+            tasks.spawn(Arc::clone(&self).answer(batch, permit));
         }
-        queries.collect::<()>().await;
     }
 
-    async fn answer(&self, environment: EnvironmentRef, reads: Vec<Read>) {
-        let identifiers: Vec<_> = reads.iter().map(|read| read.identifier.clone()).collect();
-        let answers = match self.environments.ask(self.read(environment, &identifiers)).await {
-            Ok(known) => known.into_iter().map(Ok).collect::<Vec<_>>(),
-            Err(error) => reads.iter().map(|_| Err(repeat(&error))).collect(),
-        };
-        for (read, answer) in reads.into_iter().zip(answers) {
-            // Whoever has stopped waiting needs no answer.
-            read.answer.send(answer).ok();
+    async fn answer(self: Arc<Self>, batch: Vec<Read>, _permit: OwnedSemaphorePermit) {
+        let mut by_environment: HashMap<_, Vec<Read>> = HashMap::new();
+        for read in batch {
+            by_environment.entry(read.environment).or_default().push(read);
+        }
+        for (environment, reads) in by_environment {
+            let identifiers: Vec<_> = reads.iter().map(|read| read.identifier.clone()).collect();
+            let answers = match self.environments.ask(self.read(environment, &identifiers)).await {
+                Ok(known) => known.into_iter().map(Ok).collect::<Vec<_>>(),
+                Err(error) => reads.iter().map(|_| Err(repeat(&error))).collect(),
+            };
+            for (read, answer) in reads.into_iter().zip(answers) {
+                // Whoever has stopped waiting needs no answer.
+                read.answer.send(answer).ok();
+            }
         }
     }
 }

@@ -99,7 +99,7 @@ impl Evaluation {
         let (writer, writes) = Writer::new(identities, Arc::clone(&settings), shutdown.clone());
         let shared = Arc::new(Shared {
             environments: Arc::clone(&environments),
-            identities: identities_read,
+            identities: Arc::new(identities_read),
             writer,
             streams: Arc::default(),
             large_batches: Semaphore::new(settings.large_batches),
@@ -111,8 +111,7 @@ impl Evaluation {
         tasks.spawn(follower::listen(Arc::clone(&environments), shutdown.clone()));
         tasks.spawn(follower::follow(environments, ready_sender, shutdown.clone()));
         tasks.spawn(writes.run());
-        let reader = Arc::clone(&shared);
-        tasks.spawn(async move { reader.identities.read_until(shutdown, reads).await });
+        tasks.spawn(Arc::clone(&shared.identities).read_until(shutdown, tasks.clone(), reads));
         tasks.close();
         Ok(Self { shared, ready, tasks })
     }
@@ -138,7 +137,7 @@ impl Evaluation {
 /// What all calls share.
 pub(crate) struct Shared {
     pub(crate) environments: Arc<Environments>,
-    pub(crate) identities: Identities,
+    pub(crate) identities: Arc<Identities>,
     pub(crate) writer: Writer,
     pub(crate) streams: Arc<Streams>,
     pub(crate) settings: Arc<Settings>,

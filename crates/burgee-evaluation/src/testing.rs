@@ -2,15 +2,24 @@
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
+use burgee_core::Result;
 use burgee_core::access::{KeyKind, SecretHash};
 use burgee_core::engine::{EnvironmentRules, FeatureRules, SegmentOverrideRules, SegmentRules, State};
-use burgee_core::name::{EnvironmentName, KeyName};
+use burgee_core::name::{EnvironmentName, Identifier, KeyName};
 use burgee_core::project::IdentityHashing;
 use burgee_core::rule::{Condition, Operand, Operator, Rule, RuleKind};
-use burgee_core::store::{ActiveKey, EnvironmentRef, LoadedEnvironment, ProjectRef};
+use burgee_core::store::{
+    ActiveKey, EnvironmentRef, FlagFeed, IdentityStore, IdentityWrite, LoadedEnvironment, ProjectRef,
+    StoredIdentity, Wakeups,
+};
 use burgee_core::value::Value;
 
+use tokio_util::sync::CancellationToken;
+
+use crate::database::database_unavailable;
 use crate::snapshot::{Content, Snapshot};
+use crate::{Evaluation, Settings, Shared};
 
 /// The environment's only key.
 pub(crate) const KEY: &str = "key";
@@ -84,4 +93,57 @@ pub(crate) fn override_for(segment: usize) -> SegmentOverrideRules {
 pub(crate) fn compile(loaded: LoadedEnvironment, before: Option<&Snapshot>) -> Snapshot {
     let revision = loaded.revision;
     Snapshot { revision, content: Arc::new(Content::compile(loaded, before)) }
+}
+
+/// Returns what calls share, over a database that is away.
+pub(crate) fn shared() -> Arc<Shared> {
+    let away = Arc::new(Away);
+    let evaluation = Evaluation::start(away.clone(), away, Settings::default(), CancellationToken::new());
+    evaluation.unwrap().shared
+}
+
+struct Away;
+
+#[async_trait]
+impl FlagFeed for Away {
+    async fn environment_of_key(&self, _: &SecretHash) -> Result<Option<EnvironmentRef>> {
+        Err(database_unavailable("away"))
+    }
+
+    async fn load_environment(&self, _: EnvironmentRef) -> Result<Option<LoadedEnvironment>> {
+        Err(database_unavailable("away"))
+    }
+
+    async fn revisions(&self, _: &[ProjectRef]) -> Result<Vec<(ProjectRef, i64)>> {
+        Err(database_unavailable("away"))
+    }
+
+    async fn touched(
+        &self,
+        _: ProjectRef,
+        _: i64,
+        _: i64,
+        _: &[EnvironmentRef],
+    ) -> Result<Vec<EnvironmentRef>> {
+        Err(database_unavailable("away"))
+    }
+
+    async fn wakeups(&self) -> Result<Box<dyn Wakeups>> {
+        Err(database_unavailable("away"))
+    }
+}
+
+#[async_trait]
+impl IdentityStore for Away {
+    async fn stored_identities(
+        &self,
+        _: EnvironmentRef,
+        _: &[Identifier],
+    ) -> Result<Vec<Option<StoredIdentity>>> {
+        Err(database_unavailable("away"))
+    }
+
+    async fn identify(&self, _: &[IdentityWrite]) -> Result<Vec<Result<StoredIdentity>>> {
+        Err(database_unavailable("away"))
+    }
 }

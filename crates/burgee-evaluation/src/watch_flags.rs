@@ -356,3 +356,37 @@ impl Watcher {
 fn traits_digest(known: Option<&Known>) -> Digest {
     known.map(|known| Digest::of_stored(&known.stored)).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{KEY, shared};
+
+    /// What one subscriber may take, beside what the server takes for every stream.
+    const BYTES: usize = 1_100;
+
+    #[tokio::test]
+    async fn a_subscriber_is_small() {
+        let shared = shared();
+        let slot = Arc::new(Slot::new(burgee_core::store::EnvironmentRef(1), Instant::now()));
+        let hash = SecretHash::of(KEY);
+        let receiver = slot.subscribe();
+        let watcher = Watcher {
+            slot,
+            hash,
+            kind: KeyKind::ServerSide,
+            who: None,
+            selection: None,
+            request: Digest::default(),
+            interval: Duration::from_secs(15),
+            known: None,
+            traits: Digest::default(),
+            expires_at: None,
+            sent: 0,
+            _place: shared.streams.take(hash, None, &shared.settings).unwrap(),
+            shared,
+        };
+        let bytes = size_of_val(&responses(watcher, receiver, None));
+        assert!(bytes <= BYTES, "{bytes}");
+    }
+}

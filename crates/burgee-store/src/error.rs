@@ -69,8 +69,13 @@ pub(crate) fn storage(error: sqlx::Error) -> Error {
 pub(crate) fn is_contention(error: &Error) -> bool {
     let Error::Storage(source) = error else { return false };
     let Some(sqlx::Error::Database(database)) = source.downcast_ref() else { return false };
-    // PostgreSQL: serialization failure, deadlock. SQLite: busy and locked, with their extended codes.
-    matches!(database.code().as_deref(), Some("40001" | "40P01" | "5" | "6" | "261" | "262" | "517" | "773"))
+    match database.code().as_deref() {
+        // PostgreSQL: serialization failure, deadlock, and a foreign key to a row that was there a moment ago.
+        Some("40001" | "40P01" | "23503") => true,
+        // SQLite: busy and locked, with their extended codes.
+        Some("5" | "6" | "261" | "262" | "517" | "773") => true,
+        _ => false,
+    }
 }
 
 /// Trusts what is stored to keep the rules of the domain; a row that does not is a failure of storage.

@@ -21,6 +21,7 @@ where
         match transaction().await {
             Err(error) if is_contention(&error) => {
                 if attempt == ATTEMPTS {
+                    tracing::warn!(?error, "gave up a transaction after {ATTEMPTS} attempts");
                     break;
                 }
                 // Jitter, so that those who met do not meet again.

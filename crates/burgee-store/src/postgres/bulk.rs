@@ -11,16 +11,14 @@ pub(crate) async fn create_and_lock(
     connection: &mut PgConnection,
     identities: &[IdentityKey],
 ) -> sqlx::Result<()> {
-    // An update that is never carried out still locks the row. The environments are kept from being deleted.
+    // An update that is never carried out still locks the row. An environment that is deleted at this very moment fails
+    // the statement by its foreign key; then the whole transaction is tried again.
     sqlx::query(
-        "WITH kept AS MATERIALIZED (
-            SELECT id FROM environments WHERE id = ANY ($1) ORDER BY id FOR KEY SHARE
-        )
-        INSERT INTO identities (environment_id, identity_hash, identifier, created_at)
+        "INSERT INTO identities (environment_id, identity_hash, identifier, created_at)
         SELECT environment_id, identity_hash, identifier, created_at
         FROM unnest($1::bigint[], $2::bytea[], $3::text[], $4::timestamptz[])
             AS given (environment_id, identity_hash, identifier, created_at)
-        WHERE environment_id IN (SELECT id FROM kept)
+        WHERE environment_id IN (SELECT id FROM environments WHERE id = ANY ($1))
         ORDER BY environment_id, identity_hash
         ON CONFLICT (environment_id, identity_hash) DO UPDATE SET hashing_key = excluded.hashing_key WHERE false",
     )

@@ -1,6 +1,6 @@
 //! One write of a project's configuration: a revision, what it changes, and its entry in the change log.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt::Display;
 
 use burgee_core::change::{ChangeEntry, ChangeKind, WriteContext};
@@ -42,6 +42,8 @@ pub(super) struct Write<'a> {
     /// The time of the write.
     pub(super) now: DateTime<Utc>,
     entries: Vec<ChangeEntry>,
+    /// The newest entry of each subject.
+    latest: HashMap<String, usize>,
     /// The environments whose evaluation may change; `None` means all.
     touched: Option<BTreeSet<i64>>,
 }
@@ -75,11 +77,12 @@ impl<'a> Write<'a> {
             revision,
             now: microseconds(context.now),
             entries: Vec::new(),
+            latest: HashMap::new(),
             touched: Some(BTreeSet::new()),
         })
     }
 
-    /// Adds a subject to the change log.
+    /// Adds a subject to the change log. What is updated several times in one write is told once: before and after all.
     pub(super) fn record<T: Serialize>(
         &mut self,
         subject: &dyn Display,
@@ -87,7 +90,16 @@ impl<'a> Write<'a> {
         after: Option<&T>,
     ) -> Result<()> {
         let entry = entry(subject, before, after)?;
-        self.entries.push(entry);
+        let former = self.latest.get(&entry.subject).map(|index| &mut self.entries[*index]);
+        match former {
+            Some(former) if entry.kind == ChangeKind::Updated && former.kind != ChangeKind::Deleted => {
+                former.after = entry.after;
+            }
+            Some(_) | None => {
+                self.latest.insert(entry.subject.clone(), self.entries.len());
+                self.entries.push(entry);
+            }
+        }
         Ok(())
     }
 

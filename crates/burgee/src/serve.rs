@@ -1,0 +1,121 @@
+//! `burgee serve` and `burgee dev`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use anyhow::{Context, bail};
+use burgee_store::{Store, StoreOptions};
+use chrono::Utc;
+
+use crate::output::print;
+use crate::server::{Server, stop_signal};
+use crate::settings::{DATA_DIR, DEV_LISTEN, Given, Listen, ServerSettings, Settings};
+use crate::{dev, logging};
+
+/// The arguments of `burgee serve`.
+#[derive(Debug, clap::Args)]
+pub struct ServeArgs {
+    #[command(flatten)]
+    listen: Listen,
+    #[command(flatten)]
+    given: Given,
+    /// A TOML file with settings.
+    #[arg(long, env = "BURGEE_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+impl ServeArgs {
+    /// Puts together flags, variables, file and defaults.
+    ///
+    /// # Errors
+    /// See [`Settings::resolve`].
+    pub fn settings(self) -> anyhow::Result<Settings> {
+        Settings::resolve(self.listen, self.given, self.config.as_deref())
+    }
+}
+
+/// The arguments of `burgee dev`.
+#[derive(Debug, clap::Args)]
+pub struct DevArgs {
+    /// Serves everything here.
+    #[arg(long, env = "BURGEE_LISTEN", value_name = "ADDR", default_value = DEV_LISTEN)]
+    listen: SocketAddr,
+    /// Keeps the data here.
+    #[arg(long, env = "BURGEE_DATA_DIR", value_name = "DIR", default_value = DATA_DIR)]
+    data_dir: PathBuf,
+    /// Makes and prints a new administrator token and new environment keys; the former ones go on working.
+    #[arg(long)]
+    new_credentials: bool,
+    /// What is logged, such as `info` or `burgee_evaluation=debug,warn`.
+    #[arg(long, env = "BURGEE_LOG", value_name = "FILTER", default_value = "warn")]
+    log: String,
+}
+
+/// Serves over the database of the settings until a signal says to stop.
+///
+/// # Errors
+/// The settings are wrong, the database cannot be used, or an address cannot be bound.
+pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
+    let settings = args.settings()?;
+    logging::start(settings.server.log_format, &settings.server.log)?;
+    let store = open(&settings.server)?;
+    store.check_schema().await.context("the database cannot be used")?;
+    let stop = stop_signal()?;
+    let server = Server::bind(store.clone(), settings.management, settings.evaluation, settings.server)?;
+    for (service, address) in [("management", server.management()), ("evaluation", server.evaluation())] {
+        if let Some(address) = address {
+            print(&format!("{service} on {address}"));
+        }
+    }
+    if server.management().is_some()
+        && let Some(token) = burgee_management::bootstrap(&store, Utc::now())
+            .await
+            .context("could not make the administrator")?
+    {
+        print(&format!("administrator token, shown only now: {token}"));
+    }
+    print("serving");
+    server.run(stop).await
+}
+
+/// Serves everything on one address, over SQLite.
+///
+/// # Errors
+/// The data cannot be used, or the address cannot be bound.
+pub async fn dev(args: DevArgs) -> anyhow::Result<()> {
+    let DevArgs { listen, data_dir, new_credentials, log } = args;
+    std::fs::create_dir_all(&data_dir)
+        .with_context(|| format!("could not create `{}`", data_dir.display()))?;
+    let Some(folder) = data_dir.to_str() else { bail!("`{}` must be UTF-8", data_dir.display()) };
+    let given = Given {
+        database_url: Some(format!("sqlite:{folder}/burgee.db")),
+        log: Some(log),
+        ..Given::default()
+    };
+    let settings = ServerSettings::from(given);
+    logging::start(settings.log_format, &settings.log)?;
+
+    let store = open(&settings)?;
+    store.migrate().await.context("the tables could not be made")?;
+    let stop = stop_signal()?;
+    let server = Server::bind(store.clone(), Some(listen), Some(listen), settings)?;
+    let address = server.management().unwrap_or(listen);
+    let credentials = dev::prepare(&store, new_credentials).await?;
+    print(&dev::welcome(address, &data_dir, credentials.as_ref()));
+    server.run(stop).await
+}
+
+/// Opens the database of the settings.
+///
+/// # Errors
+/// The address is wrong, or the database cannot be reached.
+pub fn open(settings: &ServerSettings) -> anyhow::Result<Store> {
+    let options = StoreOptions {
+        read_database_url: settings.read_database_url.clone(),
+        read_connections: settings.read_connections,
+        write_connections: settings.write_connections,
+        identity_connections: settings.write_connections,
+        ..StoreOptions::default()
+    };
+    Store::open(&settings.database_url, &options).context("could not open the database")
+}

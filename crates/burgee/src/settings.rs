@@ -1,0 +1,321 @@
+//! Settings: flags, then `BURGEE_*` variables, then a TOML file, then defaults.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use serde::{Deserialize, Serialize};
+
+/// Where `burgee dev` listens unless told otherwise.
+pub const DEV_LISTEN: &str = "127.0.0.1:7777";
+/// Where `burgee serve` listens for management unless told otherwise.
+pub const MANAGEMENT_LISTEN: &str = "127.0.0.1:7778";
+/// Where `burgee serve` listens for evaluation unless told otherwise.
+pub const EVALUATION_LISTEN: &str = "127.0.0.1:7779";
+/// Where `burgee dev` keeps its data unless told otherwise.
+pub const DATA_DIR: &str = "burgee-data";
+
+/// The settings of a server, as given: a field that is not given has its default.
+///
+/// The same fields are flags (`--database-url`), variables (`BURGEE_DATABASE_URL`) and keys of the file
+/// (`database-url = "…"`).
+#[derive(Clone, Debug, Default, clap::Args, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Given {
+    /// The database: `postgres://USER:PASSWORD@HOST/NAME` or `sqlite:PATH`.
+    #[arg(long, env = "BURGEE_DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    pub database_url: Option<String>,
+    /// A replica of the database for the reads of the evaluation service [default: the database].
+    #[arg(long, env = "BURGEE_READ_DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    pub read_database_url: Option<String>,
+    /// Connections for reads [default: 10].
+    #[arg(long, env = "BURGEE_READ_CONNECTIONS", value_name = "N")]
+    pub read_connections: Option<u32>,
+    /// Connections for writes of configuration, and as many for identities [default: 4].
+    #[arg(long, env = "BURGEE_WRITE_CONNECTIONS", value_name = "N")]
+    pub write_connections: Option<u32>,
+
+    /// Asks the database this often for what notifications may have missed [default: 1000].
+    #[arg(long, env = "BURGEE_POLL_INTERVAL_MS", value_name = "MS")]
+    pub poll_interval_ms: Option<u64>,
+    /// Reports evaluation as not ready when the database has not been reached for this long [default: never].
+    #[arg(long, env = "BURGEE_UNREADY_WHEN_STALE_FOR_MS", value_name = "MS")]
+    pub unready_when_stale_for_ms: Option<u64>,
+    /// Concurrent calls and streams of one connection [default: 10000].
+    #[arg(long, env = "BURGEE_STREAMS_PER_CONNECTION", value_name = "N")]
+    pub streams_per_connection: Option<u32>,
+
+    /// The server's certificate chain, PEM; with `--tls-key`, serves TLS.
+    #[arg(long, env = "BURGEE_TLS_CERTIFICATE", value_name = "FILE")]
+    pub tls_certificate: Option<PathBuf>,
+    /// The certificate's private key, PEM.
+    #[arg(long, env = "BURGEE_TLS_KEY", value_name = "FILE")]
+    pub tls_key: Option<PathBuf>,
+    /// Accepts only clients with a certificate of one of these authorities, PEM.
+    #[arg(long, env = "BURGEE_TLS_CLIENT_CA", value_name = "FILE")]
+    pub tls_client_ca: Option<PathBuf>,
+
+    /// Waits this long between reporting "not ready" and ending streams [default: 0].
+    #[arg(long, env = "BURGEE_SHUTDOWN_DELAY_MS", value_name = "MS")]
+    pub shutdown_delay_ms: Option<u64>,
+    /// Exits this long after streams were ended, whatever is still open [default: 10000].
+    #[arg(long, env = "BURGEE_SHUTDOWN_TIMEOUT_MS", value_name = "MS")]
+    pub shutdown_timeout_ms: Option<u64>,
+
+    /// How logs are written: `text` or `json` [default: text].
+    #[arg(long, env = "BURGEE_LOG_FORMAT", value_name = "FORMAT")]
+    pub log_format: Option<LogFormat>,
+    /// What is logged, such as `info` or `burgee_evaluation=debug,warn` [default: info].
+    #[arg(long, env = "BURGEE_LOG", value_name = "FILTER")]
+    pub log: Option<String>,
+}
+
+/// How logs are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One object a line.
+    Json,
+}
+
+/// The addresses of `burgee serve`, as given.
+#[derive(Clone, Debug, Default, clap::Args, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Listen {
+    /// Serves management here; `off` does not serve it [default: 127.0.0.1:7778].
+    #[arg(long, env = "BURGEE_MANAGEMENT", value_name = "ADDR")]
+    pub management: Option<String>,
+    /// Serves evaluation here; `off` does not serve it [default: 127.0.0.1:7779].
+    #[arg(long, env = "BURGEE_EVALUATION", value_name = "ADDR")]
+    pub evaluation: Option<String>,
+}
+
+/// What the file holds.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct File {
+    management: Option<String>,
+    evaluation: Option<String>,
+    #[serde(default)]
+    server: Given,
+}
+
+/// All settings of a server, each with its value.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Settings {
+    /// Where management is served, if it is.
+    pub management: Option<SocketAddr>,
+    /// Where evaluation is served, if it is.
+    pub evaluation: Option<SocketAddr>,
+    /// The rest.
+    pub server: ServerSettings,
+}
+
+/// The settings that do not depend on the command.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs, reason = "see the fields of `Given`")]
+pub struct ServerSettings {
+    pub database_url: String,
+    pub read_database_url: Option<String>,
+    pub read_connections: u32,
+    pub write_connections: u32,
+    pub poll_interval_ms: u64,
+    pub unready_when_stale_for_ms: Option<u64>,
+    pub streams_per_connection: u32,
+    pub tls_certificate: Option<PathBuf>,
+    pub tls_key: Option<PathBuf>,
+    pub tls_client_ca: Option<PathBuf>,
+    pub shutdown_delay_ms: u64,
+    pub shutdown_timeout_ms: u64,
+    pub log_format: LogFormat,
+    pub log: String,
+}
+
+impl Settings {
+    /// Puts together what was given on the command line or in variables, and in the file.
+    ///
+    /// # Errors
+    /// The file cannot be read, an address does not parse, or settings contradict each other.
+    pub fn resolve(listen: Listen, given: Given, file: Option<&Path>) -> anyhow::Result<Self> {
+        let file = file.map(read).transpose()?.unwrap_or_default();
+        let management = address(listen.management.or(file.management), "management", MANAGEMENT_LISTEN)?;
+        let evaluation = address(listen.evaluation.or(file.evaluation), "evaluation", EVALUATION_LISTEN)?;
+        if management.is_none() && evaluation.is_none() {
+            bail!("management and evaluation are both `off`: there is nothing to serve");
+        }
+        let server = ServerSettings::from(given.or(file.server));
+        server.check()?;
+        Ok(Self { management, evaluation, server })
+    }
+
+    /// Returns the settings as TOML, without secrets.
+    ///
+    /// # Errors
+    /// Never in practice: all values have a form in TOML.
+    pub fn to_toml(&self) -> anyhow::Result<String> {
+        let mut shown = self.clone();
+        shown.server.database_url = without_secret(&shown.server.database_url);
+        shown.server.read_database_url = shown.server.read_database_url.as_deref().map(without_secret);
+        toml::to_string(&shown).context("could not write the settings")
+    }
+}
+
+fn read(path: &Path) -> anyhow::Result<File> {
+    let text = fs::read_to_string(path).with_context(|| format!("could not read `{}`", path.display()))?;
+    toml::from_str(&text).with_context(|| format!("could not understand `{}`", path.display()))
+}
+
+fn address(given: Option<String>, name: &str, default: &str) -> anyhow::Result<Option<SocketAddr>> {
+    let text = given.unwrap_or_else(|| default.to_owned());
+    if text == "off" {
+        return Ok(None);
+    }
+    let address =
+        text.parse().with_context(|| format!("`{name}` must be HOST:PORT or `off`, is `{text}`"))?;
+    Ok(Some(address))
+}
+
+/// Hides the password, and every parameter's value, of a database address.
+fn without_secret(address: &str) -> String {
+    let Ok(mut url) = url::Url::parse(address) else { return "(hidden: not an address)".to_owned() };
+    if url.password().is_some() {
+        // An address that cannot have a password had none.
+        let _ = url.set_password(Some("hidden"));
+    }
+    let names: Vec<String> = url.query_pairs().map(|(name, _)| name.into_owned()).collect();
+    if !names.is_empty() {
+        url.query_pairs_mut().clear().extend_pairs(names.iter().map(|name| (name, "hidden")));
+    }
+    url.to_string()
+}
+
+impl Given {
+    /// Takes from `lower` what is not given here.
+    fn or(self, lower: Self) -> Self {
+        Self {
+            database_url: self.database_url.or(lower.database_url),
+            read_database_url: self.read_database_url.or(lower.read_database_url),
+            read_connections: self.read_connections.or(lower.read_connections),
+            write_connections: self.write_connections.or(lower.write_connections),
+            poll_interval_ms: self.poll_interval_ms.or(lower.poll_interval_ms),
+            unready_when_stale_for_ms: self.unready_when_stale_for_ms.or(lower.unready_when_stale_for_ms),
+            streams_per_connection: self.streams_per_connection.or(lower.streams_per_connection),
+            tls_certificate: self.tls_certificate.or(lower.tls_certificate),
+            tls_key: self.tls_key.or(lower.tls_key),
+            tls_client_ca: self.tls_client_ca.or(lower.tls_client_ca),
+            shutdown_delay_ms: self.shutdown_delay_ms.or(lower.shutdown_delay_ms),
+            shutdown_timeout_ms: self.shutdown_timeout_ms.or(lower.shutdown_timeout_ms),
+            log_format: self.log_format.or(lower.log_format),
+            log: self.log.or(lower.log),
+        }
+    }
+}
+
+impl From<Given> for ServerSettings {
+    fn from(given: Given) -> Self {
+        Self {
+            database_url: given.database_url.unwrap_or_else(|| format!("sqlite:{DATA_DIR}/burgee.db")),
+            read_database_url: given.read_database_url,
+            read_connections: given.read_connections.unwrap_or(10),
+            write_connections: given.write_connections.unwrap_or(4),
+            poll_interval_ms: given.poll_interval_ms.unwrap_or(1_000),
+            unready_when_stale_for_ms: given.unready_when_stale_for_ms,
+            streams_per_connection: given.streams_per_connection.unwrap_or(10_000),
+            tls_certificate: given.tls_certificate,
+            tls_key: given.tls_key,
+            tls_client_ca: given.tls_client_ca,
+            shutdown_delay_ms: given.shutdown_delay_ms.unwrap_or(0),
+            shutdown_timeout_ms: given.shutdown_timeout_ms.unwrap_or(10_000),
+            log_format: given.log_format.unwrap_or_default(),
+            log: given.log.unwrap_or_else(|| "info".to_owned()),
+        }
+    }
+}
+
+impl ServerSettings {
+    fn check(&self) -> anyhow::Result<()> {
+        let positive = [
+            ("read-connections", u64::from(self.read_connections)),
+            ("write-connections", u64::from(self.write_connections)),
+            ("poll-interval-ms", self.poll_interval_ms),
+            ("streams-per-connection", u64::from(self.streams_per_connection)),
+            ("shutdown-timeout-ms", self.shutdown_timeout_ms),
+        ];
+        if let Some((name, _)) = positive.iter().find(|(_, value)| *value == 0) {
+            bail!("`{name}` must be at least 1");
+        }
+        if self.tls_certificate.is_some() != self.tls_key.is_some() {
+            bail!("`tls-certificate` and `tls-key` must be given together");
+        }
+        if self.tls_client_ca.is_some() && self.tls_key.is_none() {
+            bail!("`tls-client-ca` needs `tls-certificate` and `tls-key`");
+        }
+        Ok(())
+    }
+
+    /// How long to wait between reporting "not ready" and ending streams.
+    #[must_use]
+    pub fn shutdown_delay(&self) -> Duration {
+        Duration::from_millis(self.shutdown_delay_ms)
+    }
+
+    /// How long calls may go on after streams were ended.
+    #[must_use]
+    pub fn shutdown_timeout(&self) -> Duration {
+        Duration::from_millis(self.shutdown_timeout_ms)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolve(file: &str, given: Given) -> anyhow::Result<Settings> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("burgee.toml");
+        fs::write(&path, file).unwrap();
+        Settings::resolve(Listen::default(), given, Some(&path))
+    }
+
+    #[test]
+    fn what_is_given_wins_over_the_file_and_the_file_over_the_default() {
+        let file = "management = \"off\"\n[server]\npoll-interval-ms = 5\nread-connections = 7";
+        let given = Given { poll_interval_ms: Some(9), ..Given::default() };
+        let settings = resolve(file, given).unwrap();
+        assert_eq!(settings.management, None);
+        assert_eq!(settings.evaluation, Some(EVALUATION_LISTEN.parse().unwrap()));
+        assert_eq!(settings.server.poll_interval_ms, 9);
+        assert_eq!(settings.server.read_connections, 7);
+        assert_eq!(settings.server.write_connections, 4);
+    }
+
+    #[test]
+    fn an_unknown_key_of_the_file_is_refused() {
+        assert!(resolve("[server]\npoll-intervall-ms = 5", Given::default()).is_err());
+    }
+
+    #[test]
+    fn settings_that_contradict_each_other_are_refused() {
+        assert!(resolve("management = \"off\"\nevaluation = \"off\"", Given::default()).is_err());
+        assert!(resolve("[server]\ntls-key = \"k.pem\"", Given::default()).is_err());
+        assert!(resolve("[server]\nread-connections = 0", Given::default()).is_err());
+        assert!(resolve("evaluation = \"nowhere\"", Given::default()).is_err());
+    }
+
+    #[test]
+    fn secrets_are_hidden() {
+        let given = Given {
+            database_url: Some("postgres://ada:s3cret@db/burgee?sslpassword=s3cret".into()),
+            ..Given::default()
+        };
+        let shown = resolve("", given).unwrap().to_toml().unwrap();
+        assert!(!shown.contains("s3cret") && shown.contains("ada"), "{shown}");
+    }
+}

@@ -1,0 +1,9 @@
+//! What the tests of whole parts share.
+
+pub mod document;
+pub mod fixture;
+pub mod postgres;
+mod postgres_install;
+pub mod server;
+pub mod tools;
+pub mod watcher;

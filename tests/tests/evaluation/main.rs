@@ -1,0 +1,19 @@
+//! What the evaluation service promises, over real databases and real sockets.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+
+#[macro_use]
+#[path = "../store/world.rs"]
+#[allow(dead_code, unused_macros, reason = "shared with the tests of the store")]
+mod world;
+
+mod calls;
+mod ends;
+mod identify;
+mod keys;
+mod outages;
+mod random;
+mod resume;
+mod secrecy;
+mod service;
+mod streams;
