@@ -1,4 +1,5 @@
-//! Moving an environment in from Flagsmith, and evaluating cases through a server: the commands, against a real one.
+//! Moving an environment in from Flagsmith, and evaluating cases through a server: the commands, against a
+//! real one.
 
 use std::path::Path;
 use std::process::{Output, Stdio};
@@ -13,7 +14,8 @@ use tokio::process::Command;
 /// How long the import of a large document may take; a binary that is not optimised gets more.
 const IMPORT_TIME: Duration = Duration::from_secs(if cfg!(debug_assertions) { 20 } else { 5 });
 
-/// A context with a split, a segment that overrides it, and an identity override, and the identity that it was for.
+/// A context with a split, a segment that overrides it, and an identity override, and the identity that it
+/// was for.
 const CONTEXT: &str = r#"{
     "environment": {"key": "test_env", "name": "Production (EU)"},
     "identity": {"identifier": "ada", "key": "test_env_foobar", "traits": {"beta": true, "age": 36, "gone": null}},

@@ -159,11 +159,14 @@ impl Identities {
     }
 
     async fn read(&self, environment: EnvironmentRef, identifiers: &[Identifier]) -> Result<Vec<Arc<Known>>> {
-        let stored = self.store.stored_identities(environment, identifiers).await?;
-        let remember = |(identifier, stored): (&Identifier, Option<StoredIdentity>)| {
-            self.remember(environment, identifier.clone(), stored.unwrap_or_default())
-        };
-        Ok(identifiers.iter().zip(stored).map(remember).collect())
+        let mut known = Vec::with_capacity(identifiers.len());
+        for identifiers in identifiers.chunks(self.settings.identity_read_batch.max(1)) {
+            let stored = self.store.stored_identities(environment, identifiers).await?;
+            known.extend(identifiers.iter().zip(stored).map(|(identifier, stored)| {
+                self.remember(environment, identifier.clone(), stored.unwrap_or_default())
+            }));
+        }
+        Ok(known)
     }
 
     /// Reads what callers wait for, until the shutdown; then reads what is in the queue, and ends.

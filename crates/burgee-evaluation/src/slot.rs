@@ -101,7 +101,7 @@ impl Slot {
     /// Serves a snapshot from now on, unless a newer one is. Says whether the content was replaced.
     pub(crate) fn publish(&self, snapshot: Snapshot) -> bool {
         let revision = snapshot.revision;
-        let mut is_newer = false;
+        let mut former = None;
         let is_replaced = self.published.send_if_modified(|published| {
             let is_same_content = match published {
                 Published::Deleted => return false,
@@ -109,14 +109,15 @@ impl Slot {
                 Published::Current(current) => Arc::ptr_eq(&current.content, &snapshot.content),
                 Published::Nothing => false,
             };
-            *published = Published::Current(Arc::new(snapshot));
-            is_newer = true;
+            former = Some(std::mem::replace(published, Published::Current(Arc::new(snapshot))));
             // Streams have nothing to do for a revision that did not touch them; their next checkpoint carries it.
             !is_same_content
         });
-        if is_newer {
+        if former.is_some() {
             self.announce(revision);
         }
+        // What was served until now may be large; nobody waits for a lock while it goes.
+        drop(former);
         is_replaced
     }
 

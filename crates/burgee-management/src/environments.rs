@@ -12,15 +12,17 @@ use crate::fields::{self, At as _, given, required};
 use crate::page::Paging;
 use crate::transaction::{Planned, apply};
 
-/// The fields that can change.
-const CHANGEABLE: &[&str] = &[
-    "display_name",
-    "description",
-    "hide_disabled_flags",
-    "allow_client_traits",
-    "identity_hashing",
-    "hashing_key",
-];
+/// The fields that can change, and whether they are set.
+fn changeable(wire: &burgee_proto::v1::Environment) -> [(&'static str, bool); 6] {
+    [
+        ("display_name", !wire.display_name.is_empty()),
+        ("description", !wire.description.is_empty()),
+        ("hide_disabled_flags", wire.hide_disabled_flags.is_some()),
+        ("allow_client_traits", wire.allow_client_traits.is_some()),
+        ("identity_hashing", wire.identity_hashing != 0),
+        ("hashing_key", !wire.hashing_key.is_empty()),
+    ]
+}
 
 pub(crate) async fn create(
     store: &dyn FlagStore,
@@ -39,7 +41,7 @@ fn plan_create(context: &WriteContext, request: pb::CreateEnvironmentRequest) ->
     let environment = Environment {
         display_name: fields::display_name(wire.display_name, id.as_str()).at("environment")?,
         description: fields::description(wire.description).at("environment")?,
-        hide_disabled_flags: wire.hide_disabled_flags,
+        hide_disabled_flags: wire.hide_disabled_flags.unwrap_or_default(),
         allow_client_traits: wire.allow_client_traits.unwrap_or(true),
         identity_hashing,
         hashing_key: fields::new_hashing_key(wire.hashing_key).at("environment")?,
@@ -115,7 +117,7 @@ fn plan_update(request: pb::UpdateEnvironmentRequest) -> Result<Planned, Violati
     let wire = required(request.environment, "environment")?;
     let EnvironmentName { project, environment } =
         EnvironmentName::parse(&wire.name).at("environment.name")?;
-    let mask = Mask::parse(request.update_mask, CHANGEABLE)?;
+    let mask = Mask::parse(request.update_mask, &changeable(&wire))?;
     let identity_hashing = wire.identity_hashing().into();
     let display_name = mask
         .select("display_name", wire.display_name)
@@ -125,7 +127,7 @@ fn plan_update(request: pb::UpdateEnvironmentRequest) -> Result<Planned, Violati
     let patch = EnvironmentPatch {
         display_name: display_name.transpose().at("environment")?,
         description: description.transpose().at("environment")?,
-        hide_disabled_flags: mask.select("hide_disabled_flags", wire.hide_disabled_flags),
+        hide_disabled_flags: mask.select("hide_disabled_flags", wire.hide_disabled_flags.unwrap_or_default()),
         allow_client_traits: mask.select("allow_client_traits", wire.allow_client_traits.unwrap_or(true)),
         identity_hashing: mask.select("identity_hashing", identity_hashing),
         hashing_key: hashing_key.transpose().at("environment")?,

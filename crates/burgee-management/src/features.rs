@@ -18,8 +18,15 @@ use crate::filter::{Comparison, Term, terms, unknown};
 use crate::page::Paging;
 use crate::transaction::{Planned, apply};
 
-/// The fields that can change.
-const CHANGEABLE: &[&str] = &["description", "tags", "owners", "server_side_only"];
+/// The fields that can change, and whether they are set.
+fn changeable(wire: &shared::Feature) -> [(&'static str, bool); 4] {
+    [
+        ("description", !wire.description.is_empty()),
+        ("tags", !wire.tags.is_empty()),
+        ("owners", !wire.owners.is_empty()),
+        ("server_side_only", wire.server_side_only.is_some()),
+    ]
+}
 /// Features that are looked at for one page.
 const LOOKED_AT: usize = 5_000;
 /// Features that are read at once.
@@ -68,7 +75,7 @@ fn new_feature(
         tags: feature.tags,
         owners: owners(&feature.owners)?,
         archived: false,
-        server_side_only: feature.server_side_only,
+        server_side_only: feature.server_side_only.unwrap_or_default(),
         hashing_key: fields::new_hashing_key(feature.hashing_key)?,
         created_at: now,
         etag: String::new(),
@@ -149,14 +156,14 @@ pub(crate) async fn update(
 fn plan_update(request: pb::UpdateFeatureRequest) -> Result<Planned, Violation> {
     let wire = required(request.feature, "feature")?;
     let name = FeatureName::parse(&wire.name).at("feature.name")?;
-    let mask = Mask::parse(request.update_mask, CHANGEABLE)?;
+    let mask = Mask::parse(request.update_mask, &changeable(&wire))?;
     let description = mask.select("description", wire.description).map(fields::description);
     let patch = FeaturePatch {
         description: description.transpose().at("feature")?,
         tags: mask.select("tags", wire.tags),
         owners: mask.select("owners", wire.owners).map(|names| owners(&names)).transpose().at("feature")?,
         archived: None,
-        server_side_only: mask.select("server_side_only", wire.server_side_only),
+        server_side_only: mask.select("server_side_only", wire.server_side_only.unwrap_or_default()),
     };
     let mutation = Mutation::UpdateFeature { feature: name.feature, patch, etag: given(wire.etag) };
     let locate = |violation: Violation| violation.at("feature");

@@ -15,9 +15,19 @@ use crate::transaction::{Planned, apply};
 
 /// The field of a state that stays when the whole state is replaced without it.
 const HASHING_KEY: &str = "state.hashing_key";
-/// The fields that can change.
-const CHANGEABLE: &[&str] =
-    &["state", "state.enabled", "state.value", "state.weights", HASHING_KEY, "state.metadata"];
+/// The fields that can change, and whether they are set.
+fn changeable(wire: &shared::Flag) -> [(&'static str, bool); 6] {
+    let state = wire.state.as_ref();
+    let is_set = |set: fn(&shared::FlagState) -> bool| state.is_some_and(set);
+    [
+        ("state", false),
+        ("state.enabled", is_set(|state| state.enabled.is_some())),
+        ("state.value", is_set(|state| state.value.is_some())),
+        ("state.weights", is_set(|state| !state.weights.is_empty())),
+        (HASHING_KEY, is_set(|state| !state.hashing_key.is_empty())),
+        ("state.metadata", is_set(|state| !state.metadata.is_empty())),
+    ]
+}
 
 pub(crate) async fn get(store: &dyn FlagStore, request: pb::GetFlagRequest) -> Result<pb::GetFlagResponse> {
     let name = FlagName::parse(&request.name).at("name")?;
@@ -49,7 +59,7 @@ pub(crate) fn plan_update(request: pb::UpdateFlagRequest) -> Result<Planned, Vio
     let flag = FlagName::parse(&wire.name).at("flag.name")?;
     let names_hashing_key =
         request.update_mask.as_ref().is_some_and(|mask| mask.paths.iter().any(|path| path == HASHING_KEY));
-    let mask = Mask::parse(request.update_mask, CHANGEABLE)?;
+    let mask = Mask::parse(request.update_mask, &changeable(&wire))?;
     let FlagState { enabled, value, weights, hashing_key, metadata } = state(wire.state).at("flag")?;
     let hashing_key = match given(hashing_key) {
         None if !names_hashing_key => None,
@@ -102,7 +112,7 @@ mod tests {
 
     #[test]
     fn only_what_the_mask_names_changes() {
-        let on = shared::FlagState { enabled: true, ..Default::default() };
+        let on = shared::FlagState { enabled: Some(true), ..Default::default() };
         let enabled = FlagStatePatch { enabled: Some(true), ..FlagStatePatch::default() };
         assert_eq!(plan(Some(on.clone()), &["state.enabled"]), Ok(enabled));
         let whole = FlagStatePatch {

@@ -12,8 +12,14 @@ use crate::fields::{self, At as _, given, required};
 use crate::page::Paging;
 use crate::transaction::log_write;
 
-/// The fields that can change.
-const CHANGEABLE: &[&str] = &["display_name", "persist_trait_data", "stop_serving_flags"];
+/// The fields that can change, and whether they are set.
+fn changeable(wire: &burgee_proto::v1::Organisation) -> [(&'static str, bool); 3] {
+    [
+        ("display_name", !wire.display_name.is_empty()),
+        ("persist_trait_data", wire.persist_trait_data.is_some()),
+        ("stop_serving_flags", wire.stop_serving_flags.is_some()),
+    ]
+}
 
 pub(crate) async fn create(
     store: &dyn FlagStore,
@@ -35,7 +41,7 @@ fn new_organisation(
     Ok(Organisation {
         display_name: fields::display_name(organisation.display_name, id.as_str()).at("organisation")?,
         persist_trait_data: organisation.persist_trait_data.unwrap_or(true),
-        stop_serving_flags: organisation.stop_serving_flags,
+        stop_serving_flags: organisation.stop_serving_flags.unwrap_or_default(),
         created_at: context.now,
         etag: String::new(),
         name: OrganisationName { organisation: id },
@@ -67,7 +73,7 @@ pub(crate) async fn update(
 ) -> Result<pb::UpdateOrganisationResponse> {
     let organisation = required(request.organisation, "organisation")?;
     let name = OrganisationName::parse(&organisation.name).at("organisation.name")?;
-    let mask = Mask::parse(request.update_mask, CHANGEABLE)?;
+    let mask = Mask::parse(request.update_mask, &changeable(&organisation))?;
     let display_name = mask
         .select("display_name", organisation.display_name)
         .map(|text| fields::display_name(text, name.organisation.as_str()).at("organisation"));
@@ -75,7 +81,7 @@ pub(crate) async fn update(
         display_name: display_name.transpose()?,
         persist_trait_data: mask
             .select("persist_trait_data", organisation.persist_trait_data.unwrap_or(true)),
-        stop_serving_flags: mask.select("stop_serving_flags", organisation.stop_serving_flags),
+        stop_serving_flags: mask.select("stop_serving_flags", organisation.stop_serving_flags.unwrap_or_default()),
     };
     let etag = given(organisation.etag);
     let organisation = store.update_organisation(context, &name, patch, etag.as_deref()).await?;

@@ -12,8 +12,13 @@ use crate::fields::{self, At as _, given, required};
 use crate::page::Paging;
 use crate::transaction::{Planned, apply, log_write};
 
-/// The fields that can change.
-const CHANGEABLE: &[&str] = &["display_name", "prevent_flag_defaults"];
+/// The fields that can change, and whether they are set.
+fn changeable(wire: &burgee_proto::v1::Project) -> [(&'static str, bool); 2] {
+    [
+        ("display_name", !wire.display_name.is_empty()),
+        ("prevent_flag_defaults", wire.prevent_flag_defaults.is_some()),
+    ]
+}
 
 pub(crate) async fn create(
     store: &dyn FlagStore,
@@ -32,7 +37,7 @@ fn new_project(context: &WriteContext, request: pb::CreateProjectRequest) -> Res
     let project = request.project.unwrap_or_default();
     Ok(Project {
         display_name: fields::display_name(project.display_name, id.as_str()).at("project")?,
-        prevent_flag_defaults: project.prevent_flag_defaults,
+        prevent_flag_defaults: project.prevent_flag_defaults.unwrap_or_default(),
         revision: 0,
         created_at: context.now,
         etag: String::new(),
@@ -71,13 +76,13 @@ pub(crate) async fn update(
 fn plan_update(request: pb::UpdateProjectRequest) -> Result<Planned, Violation> {
     let project = required(request.project, "project")?;
     let name = ProjectName::parse(&project.name).at("project.name")?;
-    let mask = Mask::parse(request.update_mask, CHANGEABLE)?;
+    let mask = Mask::parse(request.update_mask, &changeable(&project))?;
     let display_name = mask
         .select("display_name", project.display_name)
         .map(|text| fields::display_name(text, name.project.as_str()).at("project"));
     let patch = ProjectPatch {
         display_name: display_name.transpose()?,
-        prevent_flag_defaults: mask.select("prevent_flag_defaults", project.prevent_flag_defaults),
+        prevent_flag_defaults: mask.select("prevent_flag_defaults", project.prevent_flag_defaults.unwrap_or_default()),
     };
     Ok(Planned {
         project: name,

@@ -15,8 +15,16 @@ use crate::fields::{self, At as _, given, required};
 use crate::page::Paging;
 use crate::transaction::{Planned, apply};
 
-/// The fields that can change.
-const CHANGEABLE: &[&str] = &["display_name", "description", "rules", "hashing_key", "metadata"];
+/// The fields that can change, and whether they are set.
+fn changeable(wire: &shared::Segment) -> [(&'static str, bool); 5] {
+    [
+        ("display_name", !wire.display_name.is_empty()),
+        ("description", !wire.description.is_empty()),
+        ("rules", !wire.rules.is_empty()),
+        ("hashing_key", !wire.hashing_key.is_empty()),
+        ("metadata", !wire.metadata.is_empty()),
+    ]
+}
 
 pub(crate) async fn create(
     store: &dyn FlagStore,
@@ -98,7 +106,7 @@ pub(crate) fn plan_update(
 ) -> Result<Planned, Violation> {
     let wire = required(segment, "segment")?;
     let name = SegmentName::parse(&wire.name).at("segment.name")?;
-    let mask = Mask::parse(mask, CHANGEABLE)?;
+    let mask = Mask::parse(mask, &changeable(&wire))?;
     let etag = given(wire.etag.clone());
     let patch = patch(&name, wire, &mask).at("segment")?;
     Ok(Planned {

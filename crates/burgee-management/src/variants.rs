@@ -12,8 +12,13 @@ use burgee_proto::mask::Mask;
 use crate::fields::{At as _, given, required};
 use crate::transaction::{Planned, Written, apply};
 
-/// The fields that can change.
-const CHANGEABLE: &[&str] = &["value", "default_weight"];
+/// The fields that can change, and whether they are set.
+fn changeable(wire: &burgee_proto::v1::Variant) -> [(&'static str, bool); 2] {
+    [
+        ("value", wire.value.is_some()),
+        ("default_weight", wire.default_weight != 0.0),
+    ]
+}
 /// How often a part of a variant is changed when others change the feature at the same time.
 const ATTEMPTS: u32 = 5;
 
@@ -48,7 +53,7 @@ pub(crate) async fn update(
 ) -> Result<pb::UpdateVariantResponse> {
     let wire = required(request.variant, "variant")?;
     let name = VariantName::parse(&wire.name).at("variant.name")?;
-    let mask = Mask::parse(request.update_mask, CHANGEABLE)?;
+    let mask = Mask::parse(request.update_mask, &changeable(&wire))?;
     let change = Change { variant: variant(name.variant.clone(), wire), name, mask };
     let written = match given(request.etag) {
         Some(etag) => change.apply(store, context, Some(etag)).await?,
@@ -83,7 +88,7 @@ impl Change {
         context: &WriteContext,
         etag: Option<String>,
     ) -> Result<Written> {
-        let (variant, etag) = if CHANGEABLE.iter().all(|field| self.mask.has(field)) {
+        let (variant, etag) = if ["value", "default_weight"].iter().all(|field| self.mask.has(field)) {
             (self.variant.clone(), etag)
         } else {
             let feature = store.feature(&self.name.feature).await?;

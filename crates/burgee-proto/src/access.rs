@@ -16,7 +16,7 @@ impl From<&Organisation> for pb::Organisation {
             name: organisation.name.to_string(),
             display_name: organisation.display_name.clone(),
             persist_trait_data: Some(organisation.persist_trait_data),
-            stop_serving_flags: organisation.stop_serving_flags,
+            stop_serving_flags: Some(organisation.stop_serving_flags),
             create_time: Some(timestamp(organisation.created_at)),
             etag: organisation.etag.clone(),
         }
@@ -87,7 +87,7 @@ impl From<&Project> for pb::Project {
         Self {
             name: project.name.to_string(),
             display_name: project.display_name.clone(),
-            prevent_flag_defaults: project.prevent_flag_defaults,
+            prevent_flag_defaults: Some(project.prevent_flag_defaults),
             revision: project.revision,
             create_time: Some(timestamp(project.created_at)),
             etag: project.etag.clone(),
@@ -119,7 +119,7 @@ impl From<&Environment> for pb::Environment {
             name: environment.name.to_string(),
             display_name: environment.display_name.clone(),
             description: environment.description.clone(),
-            hide_disabled_flags: environment.hide_disabled_flags,
+            hide_disabled_flags: Some(environment.hide_disabled_flags),
             allow_client_traits: Some(environment.allow_client_traits),
             identity_hashing: pb::IdentityHashing::from(environment.identity_hashing).into(),
             hashing_key: environment.hashing_key.clone(),

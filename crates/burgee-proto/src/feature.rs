@@ -19,7 +19,7 @@ impl From<&Feature> for pb::Feature {
             tags: feature.tags.clone(),
             owners: feature.owners.iter().map(ToString::to_string).collect(),
             archived: feature.archived,
-            server_side_only: feature.server_side_only,
+            server_side_only: Some(feature.server_side_only),
             hashing_key: feature.hashing_key.clone(),
             create_time: Some(timestamp(feature.created_at)),
             etag: feature.etag.clone(),

@@ -13,7 +13,7 @@ impl From<&FlagState> for pb::FlagState {
             weight: weight.weight,
         };
         Self {
-            enabled: state.enabled,
+            enabled: Some(state.enabled),
             value: state.value.as_ref().map(Into::into),
             weights: state.weights.iter().map(weight).collect(),
             hashing_key: state.hashing_key.clone(),
@@ -34,7 +34,7 @@ impl TryFrom<pb::FlagState> for FlagState {
             Ok(VariantWeight { variant, weight })
         };
         Ok(Self {
-            enabled,
+            enabled: enabled.unwrap_or_default(),
             value: value.and_then(Into::into),
             weights: weights.into_iter().enumerate().map(convert).collect::<Result<_, _>>()?,
             hashing_key,

@@ -9,14 +9,20 @@ pub struct Mask {
 }
 
 impl Mask {
-    /// Checks a mask against the fields that can be updated; a path names a field, or a part of one.
+    /// Checks a mask against the fields that can be updated, each with whether it is set; a path names a field, or a part
+    /// of one. Without a mask, the fields that are set are meant (Google's AIP-134).
     ///
     /// # Errors
-    /// The mask is missing or empty, or names something else.
-    pub fn parse(mask: Option<prost_types::FieldMask>, fields: &[&str]) -> Result<Self, Violation> {
-        let paths = mask.unwrap_or_default().paths;
+    /// The mask names something else, or there is none and nothing is set.
+    pub fn parse(mask: Option<prost_types::FieldMask>, fields: &[(&str, bool)]) -> Result<Self, Violation> {
+        let mut paths = mask.unwrap_or_default().paths;
         if paths.is_empty() {
-            return Err(Violation::new("update_mask", format!("must name at least one of {}", list(fields))));
+            paths.extend(fields.iter().filter(|(_, set)| *set).map(|(field, _)| (*field).to_owned()));
+        }
+        let fields: Vec<&str> = fields.iter().map(|(field, _)| *field).collect();
+        if paths.is_empty() {
+            let rule = format!("must name at least one of {}, or one of them must be set", list(&fields));
+            return Err(Violation::new("update_mask", rule));
         }
         if paths.iter().any(|path| path == "*") {
             return match paths.len() {
@@ -26,7 +32,7 @@ impl Mask {
         }
         match paths.iter().find(|path| !fields.contains(&path.as_str())) {
             Some(path) => {
-                Err(Violation::new("update_mask", format!("must be of {}, has `{path}`", list(fields))))
+                Err(Violation::new("update_mask", format!("must be of {}, has `{path}`", list(&fields))))
             }
             None => Ok(Self { paths }),
         }
@@ -57,26 +63,36 @@ mod tests {
         Some(prost_types::FieldMask { paths: paths.iter().map(ToString::to_string).collect() })
     }
 
+    /// Fields of which only `tags` is set.
+    const FIELDS: &[(&str, bool)] =
+        &[("state", false), ("state.enabled", false), ("state.value", false), ("tags", true)];
+
     #[test]
     fn a_mask_selects_what_it_names() {
-        let mask =
-            Mask::parse(mask(&["state.enabled", "tags"]), &["state", "state.enabled", "state.value", "tags"]);
-        let mask = mask.unwrap();
+        let mask = Mask::parse(mask(&["state.enabled", "tags"]), FIELDS).unwrap();
         assert!(mask.has("state.enabled") && mask.has("tags"));
         assert!(!mask.has("state.value") && !mask.has("state") && !mask.has("tagsx"));
     }
 
     #[test]
     fn a_whole_selects_its_parts() {
-        assert!(Mask::parse(mask(&["state"]), &["state", "state.enabled"]).unwrap().has("state.enabled"));
-        assert!(Mask::parse(mask(&["*"]), &["state", "tags"]).unwrap().has("tags"));
+        assert!(Mask::parse(mask(&["state"]), FIELDS).unwrap().has("state.enabled"));
+        assert!(Mask::parse(mask(&["*"]), FIELDS).unwrap().has("state.value"));
+    }
+
+    #[test]
+    fn without_a_mask_what_is_set_is_meant() {
+        for none in [None, mask(&[])] {
+            let mask = Mask::parse(none, FIELDS).unwrap();
+            assert!(mask.has("tags") && !mask.has("state.enabled"));
+        }
+        assert_eq!(Mask::parse(None, &[("tags", false)]).unwrap_err().field, "update_mask");
     }
 
     #[test]
     fn a_mask_must_name_fields_that_can_change() {
-        for paths in [&[][..], &["name"], &["*", "tags"]] {
-            assert_eq!(Mask::parse(mask(paths), &["tags"]).unwrap_err().field, "update_mask");
+        for paths in [&["name"][..], &["*", "tags"]] {
+            assert_eq!(Mask::parse(mask(paths), FIELDS).unwrap_err().field, "update_mask");
         }
-        assert!(Mask::parse(None, &["tags"]).is_err());
     }
 }

@@ -193,7 +193,7 @@ grpcurl -plaintext -H "authorization: Bearer $BURGEE_TOKEN" -d '{{"parent": "{pr
 grpcurl -plaintext -H "x-environment-key: $BURGEE_ENVIRONMENT_KEY" -d '{{"identity": {{"identifier": "ada"}}}}' {address} burgee.evaluation.v1.EvaluationService/EvaluateFlags
 
 # Switch it on, while `burgee watch` (or WatchFlags by grpcurl) runs in a third terminal
-grpcurl -plaintext -H "authorization: Bearer $BURGEE_TOKEN" -d '{{"flag": {{"name": "{flag}", "state": {{"enabled": true}}}}, "update_mask": "state.enabled"}}' {address} burgee.management.v1.FlagService/UpdateFlag
+grpcurl -plaintext -H "authorization: Bearer $BURGEE_TOKEN" -d '{{"flag": {{"name": "{flag}", "state": {{"enabled": true}}}}}}' {address} burgee.management.v1.FlagService/UpdateFlag
 "#
     )
 }

@@ -1,6 +1,8 @@
 //! Random writes, and subscribers of every kind: whatever a subscriber has at a revision is what a fresh call was
 //! answered with at that revision.
 
+#![allow(clippy::print_stdout, reason = "whoever reads of a failure needs the seed")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 

@@ -143,7 +143,7 @@ impl Subscriber {
     /// Takes messages to the end, and returns the goodbye.
     pub(crate) async fn goodbye(&mut self) -> pb::Goodbye {
         while self.next().await.is_some() {}
-        self.state.goodbye.clone().expect("a goodbye")
+        self.state.goodbye.expect("a goodbye")
     }
 
     pub(crate) fn token(&self) -> String {

@@ -87,7 +87,7 @@ async fn many_changes_are_one_revision(world: World) {
         .into_inner()
         .flag
         .unwrap();
-    assert!(new.state.unwrap().enabled);
+    assert!(new.state.unwrap().enabled());
     assert_eq!(new.segment_overrides.len(), 1);
     assert_eq!(new.segment_overrides[0].segment, format!("{SHOP}/segments/b"));
     let name = format!("{SHOP}/changes/{}", before + 1);

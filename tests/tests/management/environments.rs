@@ -34,7 +34,7 @@ async fn an_environment_is_created_read_changed_and_deleted(world: World) {
     let update = UpdateEnvironmentRequest {
         environment: Some(pb::Environment {
             name: DEV.into(),
-            hide_disabled_flags: true,
+            hide_disabled_flags: Some(true),
             etag: created.etag.clone(),
             ..Default::default()
         }),
@@ -43,7 +43,7 @@ async fn an_environment_is_created_read_changed_and_deleted(world: World) {
     };
     let updated = world.environments().update_environment(update.clone()).await.unwrap().into_inner();
     let changed = updated.environment.unwrap();
-    assert!(changed.hide_disabled_flags);
+    assert!(changed.hide_disabled_flags());
     assert_eq!((changed.hashing_key.as_str(), updated.revision), (created.hashing_key.as_str(), 3));
     check_stale(world.environments().update_environment(update.clone()).await, &changed.etag);
     let all = UpdateEnvironmentRequest {
@@ -83,7 +83,7 @@ async fn a_clone_has_the_flags_but_not_the_keys(world: World) {
     check_taken(world.environments().clone_environment(clone.clone()).await, &environment.name);
     let name = format!("{}/flags/dark", environment.name);
     let flag = world.flags().get_flag(GetFlagRequest { name }).await.unwrap().into_inner().flag.unwrap();
-    assert!(flag.state.unwrap().enabled);
+    assert!(flag.state.unwrap().enabled());
     let list = ListEnvironmentKeysRequest { parent: environment.name, ..Default::default() };
     assert!(world.environments().list_environment_keys(list).await.unwrap().into_inner().keys.is_empty());
     let missing = CloneEnvironmentRequest { name: format!("{SHOP}/environments/none"), ..clone };

@@ -84,7 +84,7 @@ async fn a_feature_of_a_type_has_values_of_that_type(world: World) {
     let name = format!("{DEV}/flags/a%2Fb");
     let flag = world.flags().get_flag(GetFlagRequest { name }).await.unwrap().into_inner().flag.unwrap();
     let state = flag.state.unwrap();
-    assert!(state.enabled && state.value == text("hello") && state.weights.len() == 2);
+    assert!(state.enabled() && state.value == text("hello") && state.weights.len() == 2);
     assert_eq!(state.hashing_key, "17");
 
     let number = Some(pb::Value { kind: Some(pb::value::Kind::IntegerValue(1)) });

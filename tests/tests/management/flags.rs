@@ -26,7 +26,7 @@ async fn a_flag_is_read_listed_and_changed(world: World) {
     assert_eq!(before.feature, format!("{SHOP}/features/title"));
     let update = UpdateFlagRequest {
         flag: Some(pb::Flag {
-            state: Some(pb::FlagState { value: text("hi"), enabled: true, ..Default::default() }),
+            state: Some(pb::FlagState { value: text("hi"), enabled: Some(true), ..Default::default() }),
             ..before.clone()
         }),
         update_mask: mask(&["state.value"]),
@@ -35,7 +35,7 @@ async fn a_flag_is_read_listed_and_changed(world: World) {
     let updated = world.flags().update_flag(update.clone()).await.unwrap().into_inner();
     let after = updated.flag.unwrap();
     let state = after.state.clone().unwrap();
-    assert!(!state.enabled && state.value == text("hi"));
+    assert!(!state.enabled() && state.value == text("hi"));
     assert_eq!(updated.revision, 5);
     check_stale(world.flags().update_flag(update).await, &after.etag);
     assert_eq!(get(&world, "title").await, after);

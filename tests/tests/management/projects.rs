@@ -85,9 +85,9 @@ async fn a_change_can_be_tried(world: World) {
     let revision = world.revision().await;
     let request = UpdateFlagRequest { validate_only: true, ..update_flag("dark", true) };
     let tried = world.flags().update_flag(request).await.unwrap().into_inner();
-    assert!(tried.flag.unwrap().state.unwrap().enabled);
+    assert!(tried.flag.unwrap().state.unwrap().enabled());
     assert_eq!(tried.revision, revision);
     assert_eq!(world.revision().await, revision);
     let flag = world.flags().get_flag(GetFlagRequest { name: flag("dark") }).await.unwrap().into_inner().flag;
-    assert!(!flag.unwrap().state.unwrap().enabled);
+    assert!(!flag.unwrap().state.unwrap().enabled());
 }

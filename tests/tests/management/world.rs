@@ -251,7 +251,7 @@ pub(crate) fn mask(paths: &[&str]) -> Option<prost_types::FieldMask> {
 }
 
 pub(crate) fn on() -> Option<pb::FlagState> {
-    Some(pb::FlagState { enabled: true, ..Default::default() })
+    Some(pb::FlagState { enabled: Some(true), ..Default::default() })
 }
 
 pub(crate) fn text(text: &str) -> Option<pb::Value> {
@@ -266,7 +266,7 @@ pub(crate) fn update_flag(feature: &str, enabled: bool) -> UpdateFlagRequest {
     UpdateFlagRequest {
         flag: Some(pb::Flag {
             name: flag(feature),
-            state: Some(pb::FlagState { enabled, ..Default::default() }),
+            state: Some(pb::FlagState { enabled: Some(enabled), ..Default::default() }),
             ..Default::default()
         }),
         update_mask: mask(&["state.enabled"]),

@@ -55,6 +55,31 @@ pub(crate) async fn read(
     .await
 }
 
+/// Reads identities of one environment with their traits.
+pub(crate) async fn read_environment(
+    connection: &mut PgConnection,
+    environment: i64,
+    hashes: &[Vec<u8>],
+) -> sqlx::Result<Vec<IdentityRow>> {
+    // The partition is known before the statement runs.
+    sqlx::query_as(
+        "SELECT $1 AS environment_id, given.identity_hash, i.hashing_key, t.key, t.value
+        FROM unnest($2::bytea[]) AS given (identity_hash)
+        CROSS JOIN LATERAL (
+            SELECT hashing_key FROM identities
+            WHERE environment_id = $1 AND identity_hash = given.identity_hash OFFSET 0
+        ) i
+        LEFT JOIN LATERAL (
+            SELECT key, value FROM traits
+            WHERE environment_id = $1 AND identity_hash = given.identity_hash OFFSET 0
+        ) t ON true",
+    )
+    .bind(environment)
+    .bind(hashes)
+    .fetch_all(connection)
+    .await
+}
+
 /// Removes traits.
 pub(crate) async fn remove_traits(connection: &mut PgConnection, traits: &[TraitRow]) -> sqlx::Result<()> {
     sqlx::query(

@@ -40,13 +40,6 @@ macro_rules! numbered {
     };
 }
 
-/// The condition that a column is one of the hashes of a parameter bound by [`hashes`].
-macro_rules! in_hashes {
-    ($list:literal) => {
-        concat!("= ANY (", $list, ")")
-    };
-}
-
 /// The condition that a text contains another, byte by byte.
 macro_rules! contains {
     ($text:literal, $part:literal) => {
@@ -78,11 +71,6 @@ macro_rules! pairs {
 /// Binds a list for `integers!`, `texts!` or `numbered!`.
 pub(crate) fn list<T>(items: T) -> Json<T> {
     Json(items)
-}
-
-/// Binds a list for `in_hashes!`.
-pub(crate) fn hashes(hashes: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
-    hashes
 }
 
 /// Makes others wait who would create a first user.

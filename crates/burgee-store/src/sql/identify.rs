@@ -11,7 +11,7 @@ use burgee_core::{Error, Result};
 use sqlx::types::Json;
 
 use super::super::bulk::{self, IdentityKey, IdentityRow, TraitRow};
-use super::super::dialect::{BEGIN_WRITE, hashes};
+use super::super::dialect::BEGIN_WRITE;
 use super::write::microseconds;
 use super::{Backend, Connection};
 use crate::error::storage;
@@ -31,47 +31,18 @@ impl From<Held> for StoredIdentity {
     }
 }
 
-/// One trait of an identity; without key and value, the identity itself.
-#[derive(sqlx::FromRow)]
-struct StoredRecord {
-    identity_hash: Vec<u8>,
-    hashing_key: Option<String>,
-    key: Option<String>,
-    value: Option<Json<TraitValue>>,
-}
-
 impl Backend {
     pub(crate) async fn stored_identities(
         &self,
         environment: EnvironmentRef,
         identifiers: &[Identifier],
     ) -> Result<Vec<Option<StoredIdentity>>> {
-        let wanted: Vec<Vec<u8>> = identifiers.iter().map(identity_hash).collect();
-        // Two look-ups by primary key in one statement, so that no plan can join the whole tables.
-        let records: Vec<StoredRecord> = sqlx::query_as(concat!(
-            "SELECT identity_hash, hashing_key, NULL AS key, NULL AS value FROM identities
-            WHERE environment_id = $1 AND identity_hash ",
-            in_hashes!("$2"),
-            " UNION ALL SELECT identity_hash, NULL, key, value FROM traits
-            WHERE environment_id = $1 AND identity_hash ",
-            in_hashes!("$2"),
-        ))
-        .bind(environment.0)
-        .bind(hashes(wanted.clone()))
-        .fetch_all(&self.feed)
-        .await
-        .map_err(storage)?;
-        let mut found: BTreeMap<Vec<u8>, Held> = BTreeMap::new();
-        for record in records {
-            let held = found.entry(record.identity_hash).or_default();
-            match (record.key, record.value) {
-                (Some(key), Some(Json(value))) => {
-                    held.traits.insert(key, value);
-                }
-                _ => held.hashing_key = record.hashing_key,
-            }
-        }
-        Ok(wanted.iter().map(|hash| found.get(hash).cloned().map(StoredIdentity::from)).collect())
+        let hashes: Vec<Vec<u8>> = identifiers.iter().map(identity_hash).collect();
+        let mut connection = self.feed.acquire().await.map_err(storage)?;
+        let rows = bulk::read_environment(&mut connection, environment.0, &hashes).await.map_err(storage)?;
+        let found = gather(rows);
+        let stored = |hash| found.get(&(environment.0, hash)).cloned().map(StoredIdentity::from);
+        Ok(hashes.into_iter().map(stored).collect())
     }
 
     pub(crate) async fn identify(&self, writes: &[IdentityWrite]) -> Result<Vec<Result<StoredIdentity>>> {

@@ -54,6 +54,24 @@ pub(crate) async fn read(
     .await
 }
 
+/// Reads identities of one environment with their traits.
+pub(crate) async fn read_environment(
+    connection: &mut SqliteConnection,
+    environment: i64,
+    hashes: &[Vec<u8>],
+) -> sqlx::Result<Vec<IdentityRow>> {
+    sqlx::query_as(
+        "SELECT i.environment_id, i.identity_hash, i.hashing_key, t.key, t.value
+        FROM json_each($2) AS given
+        CROSS JOIN identities i ON i.environment_id = $1 AND i.identity_hash = unhex(given.value)
+        LEFT JOIN traits t ON t.environment_id = i.environment_id AND t.identity_hash = i.identity_hash",
+    )
+    .bind(environment)
+    .bind(Json(hashes.iter().map(hex::encode).collect::<Vec<_>>()))
+    .fetch_all(connection)
+    .await
+}
+
 /// Removes traits.
 pub(crate) async fn remove_traits(
     connection: &mut SqliteConnection,

@@ -38,13 +38,6 @@ macro_rules! numbered {
     };
 }
 
-/// The condition that a column is one of the hashes of a parameter bound by [`hashes`].
-macro_rules! in_hashes {
-    ($list:literal) => {
-        concat!("IN (SELECT unhex(value) FROM json_each(", $list, "))")
-    };
-}
-
 /// The condition that a text contains another, byte by byte.
 macro_rules! contains {
     ($text:literal, $part:literal) => {
@@ -76,11 +69,6 @@ macro_rules! pairs {
 /// Binds a list for `integers!`, `texts!` or `numbered!`.
 pub(crate) fn list<T: Serialize>(items: T) -> Json<T> {
     Json(items)
-}
-
-/// Binds a list for `in_hashes!`.
-pub(crate) fn hashes(hashes: Vec<Vec<u8>>) -> Json<Vec<String>> {
-    Json(hashes.iter().map(hex::encode).collect())
 }
 
 /// Has nothing to do: a transaction that writes has the whole database already.

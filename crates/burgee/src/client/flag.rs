@@ -67,8 +67,8 @@ struct SetArgs {
 /// Which flag, and where.
 #[derive(Debug, clap::Args)]
 struct Target {
-    /// The whole name, `organisations/acme/projects/shop/environments/production/flags/banner`, or with `--environment` the
-    /// feature's key.
+    /// The whole name, `organisations/acme/projects/shop/environments/production/flags/banner`, or with
+    /// `--environment` the feature's key.
     #[arg(value_name = "NAME")]
     name: String,
     /// The environment: `organisations/acme/projects/shop/environments/production`.
@@ -121,7 +121,7 @@ async fn set(args: &SetArgs) -> anyhow::Result<()> {
         Some(text) => Some(parse_value(text, value_type(args, &name, &mut management).await?)?),
         None => None,
     };
-    let state = pb::FlagState { enabled: args.enable, value, ..pb::FlagState::default() };
+    let state = pb::FlagState { enabled: Some(args.enable), value, ..pb::FlagState::default() };
     let flag = pb::Flag {
         name: name.to_string(),
         state: Some(state),

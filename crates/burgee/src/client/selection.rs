@@ -20,8 +20,8 @@ pub(super) struct Selection {
     /// The identity to evaluate for; without one, the environment's own flags.
     #[arg(long, value_name = "ID")]
     identity: Option<String>,
-    /// A trait of the identity, over the stored ones: `age=36`, `beta=true`, `plan=gold`, `zip="01234"` for a text that
-    /// looks like something else, `plan=null` to hide a stored one. May be repeated.
+    /// A trait of the identity, over the stored ones: `age=36`, `beta=true`, `plan=gold`, `zip="01234"` for a
+    /// text that looks like something else, `plan=null` to hide a stored one. May be repeated.
     #[arg(long = "trait", value_name = "KEY=VALUE", requires = "identity", value_parser = parse_trait)]
     traits: Vec<(String, TraitValue)>,
     /// What percentages hash instead of the identity's own key.

@@ -59,7 +59,7 @@ pub(super) fn state_json(state: &FlagState) -> Json {
     let weights =
         state.weights.iter().map(|item| member(&item.variant, Json::Number(format!("{:?}", item.weight))));
     let mut members = vec![
-        member("enabled", Json::Boolean(state.enabled)),
+        member("enabled", Json::Boolean(state.enabled())),
         member("value", value_json(state.value.as_ref())),
         member("weights", Json::Map(weights.collect())),
         member("hashing_key", Json::from(state.hashing_key.as_str())),
@@ -72,7 +72,7 @@ pub(super) fn state_json(state: &FlagState) -> Json {
 
 /// Returns a state as text.
 pub(super) fn state_text(state: &FlagState) -> String {
-    let on = if state.enabled { "on" } else { "off" };
+    let on = if state.enabled() { "on" } else { "off" };
     let weights = state.weights.iter().map(|item| format!(" {}={}%", item.variant, item.weight));
     format!("{on} {}{}", value_json(state.value.as_ref()), weights.collect::<String>())
 }

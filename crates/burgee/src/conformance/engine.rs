@@ -65,7 +65,8 @@ fn flag(outcome: &FlagOutcome<'_>, variants: &[&Variant]) -> (String, Json) {
     flag.to_json()
 }
 
-/// Turns a model into what the engine compiles. Variants may have no key, so each gets its place in `variants`.
+/// Turns a model into what the engine compiles. Variants may have no key, so each gets its place in
+/// `variants`.
 fn rules<'a>(model: &'a Model, variants: &mut Vec<&'a Variant>) -> EnvironmentRules {
     let mut state = |state: &'a State| StateRules {
         enabled: state.enabled,

@@ -1,4 +1,5 @@
-//! `burgee conformance`: runs evaluation cases of Flagsmith's published shape, in process or through a server.
+//! `burgee conformance`: runs evaluation cases of Flagsmith's published shape, in process or through a
+//! server.
 
 pub mod cases;
 mod diff;
@@ -17,12 +18,12 @@ use crate::output::print;
 /// The arguments of `burgee conformance`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Files of cases, and directories that are searched for `.json` and `.jsonc` files: one case in a file, as
-    /// `{context, result}`, or many, as `{cases: […]}`.
+    /// Files of cases, and directories that are searched for `.json` and `.jsonc` files: one case in a file,
+    /// as `{context, result}`, or many, as `{cases: […]}`.
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
-    /// Runs the cases through this server instead of in process: each is imported into a project of its own in an
-    /// organisation that is deleted at the end.
+    /// Runs the cases through this server instead of in process: each is imported into a project of its own
+    /// in an organisation that is deleted at the end.
     #[arg(long, value_name = "URL")]
     server: Option<String>,
     /// The address of the management services, if it is not the server's.
@@ -40,8 +41,8 @@ pub struct Args {
 
 /// Compares an answer with what the case expects.
 ///
-/// Where the reference throws, there is no result to compare with: the condition must then count as false, so that no
-/// segment matches.
+/// Where the reference throws, there is no result to compare with: the condition must then count as false, so
+/// that no segment matches.
 fn problems(case: &Case, actual: &Json) -> Vec<String> {
     let Some(error) = case.result.get("reference_raises") else {
         return diff::differences(&case.result, actual);

@@ -118,6 +118,13 @@ fn note_settings(document: &Node<'_>, model: &mut Model) -> Result<()> {
         let text = "not needed: answers hold neither ids nor descriptions";
         model.notes.push(Note::changed("hide_sensitive_data", text));
     }
+    let overrides = document.get("use_identity_overrides_in_local_eval");
+    if let Some(overrides) = overrides.optional()
+        && !overrides.boolean()?
+    {
+        let text = "is off: the document holds no identity overrides, so that none were taken";
+        model.notes.push(Note::not_taken("use_identity_overrides_in_local_eval", text));
+    }
     for name in [
         "amplitude_config",
         "dynatrace_config",
@@ -247,7 +254,8 @@ mod tests {
     use super::super::model::NoteKind;
     use super::*;
 
-    /// A document with two features, a segment that overrides one of them, and an identity that overrides the other.
+    /// A document with two features, a segment that overrides one of them, and an identity that overrides the
+    /// other.
     const DOCUMENT: &str = r#"{
         "id": 1, "api_key": "env", "name": "Production", "updated_at": "2026-01-01T00:00:00+00:00",
         "allow_client_traits": false, "hide_sensitive_data": false, "hide_disabled_flags": null,

@@ -70,8 +70,8 @@ impl fmt::Display for Json {
     }
 }
 
-/// Compares as Python compares what it has parsed, but with types: `1` differs from `1.0`, and `true` from `1`.
-/// Objects are equal whatever the order of their members.
+/// Compares as Python compares what it has parsed, but with types: `1` differs from `1.0`, and `true` from
+/// `1`. Objects are equal whatever the order of their members.
 impl PartialEq for Json {
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {

@@ -1,8 +1,8 @@
 //! What Flagsmith writes, and what Burgee makes of it.
 //!
-//! Two shapes are read, the evaluation context ([`context`]) and the environment document ([`document`]), into
-//! one form ([`model`]). That form is evaluated in process by `burgee conformance`, and written to a server by
-//! `burgee import flagsmith` ([`import`]).
+//! Two shapes are read, the evaluation context ([`context`]) and the environment document ([`document`]),
+//! into one form ([`model`]). That form is evaluated in process by `burgee conformance`, and written to a
+//! server by `burgee import flagsmith` ([`import`]).
 
 pub mod context;
 pub mod document;

@@ -36,7 +36,8 @@ pub(super) struct Current {
     pub(super) segments: Vec<pb::Segment>,
     /// The flags of the environment by feature.
     pub(super) flags: HashMap<String, pb::Flag>,
-    /// The identity overrides of the flags that the import overrides for identities, by feature and identifier.
+    /// The identity overrides of the flags that the import overrides for identities, by feature and
+    /// identifier.
     pub(super) identity_overrides: HashMap<(String, String), pb::FlagState>,
     /// The identities that the import tells something about, by identifier.
     pub(super) identities: HashMap<String, pb::Identity>,

@@ -1,6 +1,7 @@
 //! `burgee import flagsmith`: moves an environment into a project, over the management API.
 //!
-//! Nothing is ever deleted, and what is there already is only written if it differs: a second run changes nothing.
+//! Nothing is ever deleted, and what is there already is only written if it differs: a second run changes
+//! nothing.
 
 mod apply;
 mod current;
@@ -35,17 +36,19 @@ const NOT_ALL_TAKEN: u8 = 2;
 
 /// The arguments of `burgee import flagsmith`.
 ///
-/// Exits with 0 if all was taken, if in another form; with 2 if something could not be taken, which is listed; with 1 if the
-/// import failed.
+/// Exits with 0 if all was taken, if in another form; with 2 if something could not be taken, which is
+/// listed; with 1 if the import failed.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// An environment document (`GET /api/v1/environment-document/`), an evaluation context, or an evaluation case.
+    /// An environment document (`GET /api/v1/environment-document/`), an evaluation context, or an evaluation
+    /// case.
     file: PathBuf,
-    /// Where to: `organisations/acme/projects/shop`. The project, and its organisation, are created if they are not there.
+    /// Where to: `organisations/acme/projects/shop`. The project, and its organisation, are created if they
+    /// are not there.
     #[arg(long, value_name = "NAME", value_parser = parse_project)]
     project: ProjectName,
-    /// The id of the environment, which is created if it is not there. Default: the one that has the original's key, else an
-    /// id made of the original's name.
+    /// The id of the environment, which is created if it is not there. Default: the one that has the
+    /// original's key, else an id made of the original's name.
     #[arg(long, value_name = "ID", value_parser = parse_environment)]
     environment: Option<EnvironmentId>,
     #[command(flatten)]
@@ -66,7 +69,8 @@ pub struct Args {
 pub struct Target {
     /// The project.
     pub project: ProjectName,
-    /// The environment; by default, the one that has the original's key, else one with an id made of the original's name.
+    /// The environment; by default, the one that has the original's key, else one with an id made of the
+    /// original's name.
     pub environment: Option<EnvironmentId>,
     /// Changes nothing, but says what would be done.
     pub dry_run: bool,

@@ -33,7 +33,8 @@ pub(super) struct Plan {
     pub(super) report: Report,
 }
 
-/// Returns the id of the environment: the one that was asked for, the one that has the original's key, or one made of its name.
+/// Returns the id of the environment: the one that was asked for, the one that has the original's key, or one
+/// made of its name.
 pub(super) fn environment_id(
     model: &Model,
     current: &Current,
@@ -82,7 +83,7 @@ impl Planner<'_> {
                 organisation: Some(pb::Organisation {
                     display_name: origin.map(|origin| origin.organisation.clone()).unwrap_or_default(),
                     persist_trait_data: origin.map(|origin| origin.persist_trait_data),
-                    stop_serving_flags: origin.is_some_and(|origin| origin.stop_serving_flags),
+                    stop_serving_flags: origin.map(|origin| origin.stop_serving_flags),
                     ..pb::Organisation::default()
                 }),
                 ..rpc::CreateOrganisationRequest::default()
@@ -120,7 +121,7 @@ impl Planner<'_> {
             ..pb::Environment::default()
         };
         if let Some(settings) = original.settings {
-            wanted.hide_disabled_flags = settings.hide_disabled_flags;
+            wanted.hide_disabled_flags = Some(settings.hide_disabled_flags);
             wanted.allow_client_traits = Some(settings.allow_client_traits);
             wanted.identity_hashing = match settings.identity_hashing {
                 IdentityHashing::Composite => pb::IdentityHashing::Composite.into(),

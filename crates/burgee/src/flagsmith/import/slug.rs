@@ -4,8 +4,8 @@ use std::collections::HashSet;
 
 use burgee_core::name::ID_CHARACTERS;
 
-/// Makes an id of a name: lower case, `-` for all but letters and digits. `default` stands for a name without any, and goes
-/// before one that begins with a digit.
+/// Makes an id of a name: lower case, `-` for all but letters and digits. `default` stands for a name without
+/// any, and goes before one that begins with a digit.
 pub(super) fn slug(name: &str, default: &str) -> String {
     let mut id = String::with_capacity(name.len().min(ID_CHARACTERS));
     for character in name.chars() {

@@ -141,7 +141,7 @@ fn overrides_are_put_in_the_originals_order() {
     let plain = r#""split": {"key": "5", "name": "split", "enabled": true, "value": "c"}"#;
     let mut current = current();
     let state = |value: &str, key: &str, enabled| pb::FlagState {
-        enabled,
+        enabled: Some(enabled),
         value: Some(pb::Value { kind: Some(pb::value::Kind::StringValue(value.to_owned())) }),
         hashing_key: key.to_owned(),
         ..pb::FlagState::default()

@@ -1,6 +1,6 @@
-//! Variants: Flagsmith's belong to a state and are ordered there; Burgee's belong to the feature, in one order for all its
-//! states. So that everybody stays in the same bucket, the feature's list is one in which the variants of every state
-//! can be found in their order.
+//! Variants: Flagsmith's belong to a state and are ordered there; Burgee's belong to the feature, in one
+//! order for all its states. So that everybody stays in the same bucket, the feature's list is one in which
+//! the variants of every state can be found in their order.
 
 use std::collections::HashSet;
 
@@ -39,8 +39,8 @@ pub(super) fn assign(existing: Vec<Entry>, states: &[&[Variant]]) -> Assignment 
         }
         common.into_iter().for_each(|item| add(&mut entries, item, &originals));
     }
-    // What one state adds, another may find earlier in its order than what it had found before; so the last round adds nothing,
-    // and a later import, which begins with this list, finds the same.
+    // What one state adds, another may find earlier in its order than what it had found before; so the last
+    // round adds nothing, and a later import, which begins with this list, finds the same.
     loop {
         let before = entries.len();
         let states = wanted.iter().map(|state| find(&mut entries, state, &originals)).collect();
@@ -50,8 +50,8 @@ pub(super) fn assign(existing: Vec<Entry>, states: &[&[Variant]]) -> Assignment 
     }
 }
 
-/// Returns shares that add up to at most 100 and put everybody in the same bucket as `weights` added up in order, of which the first
-/// that reaches somebody counts.
+/// Returns shares that add up to at most 100 and put everybody in the same bucket as `weights` added up in
+/// order, of which the first that reaches somebody counts.
 pub(super) fn clamp(weights: impl Iterator<Item = f64>) -> Vec<f64> {
     let (mut start, mut reach) = (0.0_f64, 0.0_f64);
     let share = |weight: f64| {

@@ -56,7 +56,7 @@ pub(super) fn state(subject: &str, state: &State, keys: &[String], notes: &mut V
     let weights =
         keys.iter().zip(shares).map(|(key, weight)| pb::VariantWeight { variant: key.clone(), weight });
     pb::FlagState {
-        enabled: state.enabled,
+        enabled: Some(state.enabled),
         value: state.value.as_ref().map(Into::into),
         weights: weights.collect(),
         hashing_key: state.hashing_key.clone(),
@@ -64,7 +64,8 @@ pub(super) fn state(subject: &str, state: &State, keys: &[String], notes: &mut V
     }
 }
 
-/// Says whether a state serves what is wanted. A wanted state without a hashing key keeps the one that is there.
+/// Says whether a state serves what is wanted. A wanted state without a hashing key keeps the one that is
+/// there.
 pub(super) fn is_same_state(wanted: &pb::FlagState, actual: &pb::FlagState) -> bool {
     let weights = |state: &pb::FlagState| {
         let mut weights: Vec<_> =

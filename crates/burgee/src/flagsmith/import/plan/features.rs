@@ -146,7 +146,7 @@ impl Planner<'_> {
         let feature = pb::Feature {
             value_type: pb::ValueType::from(value_type).into(),
             variants: variants.collect(),
-            server_side_only: taken.feature.server_side_only.unwrap_or_default(),
+            server_side_only: taken.feature.server_side_only,
             hashing_key: taken.feature.id.clone(),
             ..pb::Feature::default()
         };
@@ -176,11 +176,11 @@ impl Planner<'_> {
 
     fn update(&mut self, taken: &Taken<'_>, actual: &pb::Feature) {
         let Some(server_side_only) = taken.feature.server_side_only else { return };
-        if server_side_only == actual.server_side_only {
+        if server_side_only == actual.server_side_only() {
             return;
         }
         self.plan.report.change(Kind::Feature, &taken.key);
-        let feature = pb::Feature { name: actual.name.clone(), server_side_only, ..pb::Feature::default() };
+        let feature = pb::Feature { name: actual.name.clone(), server_side_only: Some(server_side_only), ..pb::Feature::default() };
         self.plan.update_features.push(rpc::UpdateFeatureRequest {
             feature: Some(feature),
             update_mask: Some(FieldMask { paths: vec!["server_side_only".to_owned()] }),
