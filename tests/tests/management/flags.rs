@@ -8,6 +8,7 @@ use crate::world::*;
 
 both! {
     a_flag_is_read_listed_and_changed,
+    without_a_mask_what_is_set_is_changed,
     a_violation_of_a_flag_names_its_field,
     segment_overrides_are_set_ordered_and_removed,
     what_is_missing_may_be_removed_if_the_caller_says_so,
@@ -45,6 +46,20 @@ async fn a_flag_is_read_listed_and_changed(world: World) {
     assert_eq!(flags.iter().map(|flag| flag.name.clone()).collect::<Vec<_>>(), [flag("dark"), flag("title")]);
     check_missing(world.flags().get_flag(GetFlagRequest { name: flag("none") }).await, &flag("none"));
     check_invalid(world.flags().get_flag(GetFlagRequest { name: "dark".into() }).await, "name");
+}
+
+async fn without_a_mask_what_is_set_is_changed(world: World) {
+    let world = world.with_features().await;
+    let update = |state: pb::FlagState| UpdateFlagRequest {
+        flag: Some(pb::Flag { name: flag("title"), state: Some(state), ..Default::default() }),
+        ..Default::default()
+    };
+    let on = pb::FlagState { enabled: Some(true), value: text("hi"), ..Default::default() };
+    world.flags().update_flag(update(on)).await.unwrap();
+    let off = pb::FlagState { enabled: Some(false), ..Default::default() };
+    world.flags().update_flag(update(off)).await.unwrap();
+    let state = get(&world, "title").await.state.unwrap();
+    assert!(!state.enabled() && state.value == text("hi"));
 }
 
 async fn a_violation_of_a_flag_names_its_field(world: World) {
