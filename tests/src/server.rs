@@ -220,9 +220,16 @@ impl Server {
     }
 }
 
+/// What a client takes in before it is read: the window of HTTP/2's standard. The client's own default is megabytes, and
+/// would hide what a server does when nobody reads.
+const WINDOW_BYTES: u32 = 65_535;
+
 /// Connects, waiting for the server to listen.
 pub async fn channel(address: SocketAddr) -> Channel {
-    let endpoint = Endpoint::from_shared(format!("http://{address}")).expect("an address is a URL");
+    let endpoint = Endpoint::from_shared(format!("http://{address}"))
+        .expect("an address is a URL")
+        .initial_stream_window_size(WINDOW_BYTES)
+        .initial_connection_window_size(WINDOW_BYTES);
     let deadline = tokio::time::Instant::now() + PATIENCE;
     loop {
         match endpoint.connect().await {

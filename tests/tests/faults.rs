@@ -20,7 +20,6 @@ use burgee_tests::watcher::Watcher;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tonic::Code;
-use tonic::transport::Endpoint;
 
 /// Writes of each test.
 const WRITES: usize = 150;
@@ -28,8 +27,6 @@ const WRITES: usize = 150;
 const FEATURES: usize = 7;
 /// How often something is killed.
 const KILLS: usize = 4;
-/// What a client takes in before it is read.
-const WINDOW_BYTES: u32 = 65_535;
 /// A pause of a client before it tries again; the servers come back in less.
 const RETRY_PAUSE: Duration = Duration::from_millis(20);
 
@@ -290,12 +287,7 @@ async fn evaluate_until(server: &Server, stop: Arc<AtomicBool>) -> JoinHandle<(u
 async fn a_slow_reader_skips_to_the_newest_state() {
     let server = Server::dev().await;
     let fixture = Fixture::existing(&server).await.features(FEATURES).await;
-    // The windows of HTTP/2's standard; this client's own default would take in all that is written here.
-    let endpoint = Endpoint::from_shared(format!("http://{}", server.evaluation.unwrap())).unwrap();
-    let endpoint =
-        endpoint.initial_stream_window_size(WINDOW_BYTES).initial_connection_window_size(WINDOW_BYTES);
-    let credential = Credential::key(&server.credentials.server_side);
-    let mut client = EvaluationServiceClient::with_interceptor(endpoint.connect().await.unwrap(), credential);
+    let mut client = server.evaluator(&server.credentials.server_side).await;
     let mut stream = client.watch_flags(WatchFlagsRequest::default()).await.unwrap().into_inner();
     let mut watcher = Watcher::default();
     watcher.apply(stream.message().await.unwrap().unwrap());

@@ -330,7 +330,8 @@ pub trait IdentityStore: Send + Sync {
         environment: EnvironmentRef,
         identifiers: &[Identifier],
     ) -> Result<Vec<Option<StoredIdentity>>>;
-    /// Makes all the writes durable, or none; several of one identity apply in their order. Answers for each: the identity as stored then, or the limit
-    /// (`traits_per_identity`) that it would pass, or that its environment is gone; those are left out.
+    /// Makes all the writes durable, or none; several of one identity apply in their order. Answers for each: the
+    /// identity as stored then, or the limit (`traits_per_identity`) that it would pass, or that its environment is
+    /// gone; those are left out.
     async fn identify(&self, writes: &[IdentityWrite]) -> Result<Vec<Result<StoredIdentity>>>;
 }

@@ -81,7 +81,8 @@ pub(crate) async fn update(
         display_name: display_name.transpose()?,
         persist_trait_data: mask
             .select("persist_trait_data", organisation.persist_trait_data.unwrap_or(true)),
-        stop_serving_flags: mask.select("stop_serving_flags", organisation.stop_serving_flags.unwrap_or_default()),
+        stop_serving_flags: mask
+            .select("stop_serving_flags", organisation.stop_serving_flags.unwrap_or_default()),
     };
     let etag = given(organisation.etag);
     let organisation = store.update_organisation(context, &name, patch, etag.as_deref()).await?;

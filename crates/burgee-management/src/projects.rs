@@ -82,7 +82,8 @@ fn plan_update(request: pb::UpdateProjectRequest) -> Result<Planned, Violation> 
         .map(|text| fields::display_name(text, name.project.as_str()).at("project"));
     let patch = ProjectPatch {
         display_name: display_name.transpose()?,
-        prevent_flag_defaults: mask.select("prevent_flag_defaults", project.prevent_flag_defaults.unwrap_or_default()),
+        prevent_flag_defaults: mask
+            .select("prevent_flag_defaults", project.prevent_flag_defaults.unwrap_or_default()),
     };
     Ok(Planned {
         project: name,

@@ -14,10 +14,7 @@ use crate::transaction::{Planned, Written, apply};
 
 /// The fields that can change, and whether they are set.
 fn changeable(wire: &burgee_proto::v1::Variant) -> [(&'static str, bool); 2] {
-    [
-        ("value", wire.value.is_some()),
-        ("default_weight", wire.default_weight != 0.0),
-    ]
+    [("value", wire.value.is_some()), ("default_weight", wire.default_weight != 0.0)]
 }
 /// How often a part of a variant is changed when others change the feature at the same time.
 const ATTEMPTS: u32 = 5;

@@ -57,6 +57,8 @@ fn pool(
     options: &StoreOptions,
 ) -> PgPool {
     let address = address.clone().statement_cache_capacity(STATEMENTS).options([
+        // All queries look rows up by their keys, so there is nothing to gain from planning one again for its values.
+        ("plan_cache_mode", "force_generic_plan".to_owned()),
         ("statement_timeout", statement_timeout.as_millis().to_string()),
         ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_TIMEOUT.as_millis().to_string()),
     ]);

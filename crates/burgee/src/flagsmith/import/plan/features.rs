@@ -180,7 +180,11 @@ impl Planner<'_> {
             return;
         }
         self.plan.report.change(Kind::Feature, &taken.key);
-        let feature = pb::Feature { name: actual.name.clone(), server_side_only: Some(server_side_only), ..pb::Feature::default() };
+        let feature = pb::Feature {
+            name: actual.name.clone(),
+            server_side_only: Some(server_side_only),
+            ..pb::Feature::default()
+        };
         self.plan.update_features.push(rpc::UpdateFeatureRequest {
             feature: Some(feature),
             update_mask: Some(FieldMask { paths: vec!["server_side_only".to_owned()] }),
