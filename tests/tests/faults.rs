@@ -43,7 +43,7 @@ fn write(server: &Server, progress: Arc<AtomicUsize>) -> JoinHandle<(i64, Vec<St
                 flag: Some(pb::Flag {
                     name: format!("{ENVIRONMENT}/flags/feature-{}", number % FEATURES),
                     state: Some(pb::FlagState {
-                        enabled: Some(number % 2 == 0),
+                        enabled: Some(number.is_multiple_of(2)),
                         value: Some(pb::Value { kind: Some(pb::value::Kind::IntegerValue(number as i64)) }),
                         ..Default::default()
                     }),
