@@ -1,5 +1,7 @@
 //! The limits of what is stored: each has a name, a value and an error that states both.
 
+use serde::{Deserialize, Serialize};
+
 /// Bytes of a string value.
 pub const VALUE_BYTES: usize = 20_000;
 /// Bytes of a JSON value, as text.
@@ -33,9 +35,10 @@ pub const TAGS_PER_FEATURE: usize = 100;
 /// Users of a resource that the error of a refused deletion lists.
 pub const USERS_LISTED: usize = 20;
 
-/// The limits that an operator may set. Each field is the limit's name in settings and in
-/// [`Error::LimitExceeded`](crate::Error::LimitExceeded).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The limits that an operator may set, in the table `[server.limits]` of the settings file. Each field is the limit's name there
+/// and in [`Error::LimitExceeded`](crate::Error::LimitExceeded).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// Projects of an organisation: a change of its settings takes a revision of each.
     pub projects_per_organisation: usize,

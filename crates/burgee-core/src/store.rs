@@ -123,8 +123,8 @@ pub trait FlagStore: Send + Sync {
     async fn tokens(&self, owner: &TokenOwner, page: &Page) -> Result<Vec<Token>>;
     /// Makes a token useless; doing so again changes nothing.
     async fn revoke_token(&self, context: &WriteContext, name: &TokenName) -> Result<Token>;
-    /// Returns who presents a secret, if its token is neither revoked nor expired at `now`.
-    async fn token_caller(&self, hash: &SecretHash, now: DateTime<Utc>) -> Result<Option<TokenCaller>>;
+    /// Returns who presents a secret, if its token is not revoked. It may have expired.
+    async fn token_caller(&self, hash: &SecretHash) -> Result<Option<TokenCaller>>;
     /// Creates the first user and its token, if the store has no user; tells whether it did.
     async fn create_first_user(&self, user: User, token: Token, hash: SecretHash) -> Result<bool>;
 

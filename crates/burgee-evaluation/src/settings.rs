@@ -1,4 +1,4 @@
-//! The limits and intervals of the service. Each field is the setting's name.
+//! The limits and intervals of the service.
 
 use std::time::Duration;
 

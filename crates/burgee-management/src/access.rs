@@ -276,10 +276,14 @@ impl Gate {
 
     async fn look_up(&self, hash: SecretHash, right: Right) -> Result<Caller> {
         // The token is looked up each time: one that is revoked is refused at once, on every replica.
-        let found = self.store.token_caller(&hash, Utc::now()).await?.ok_or(Error::Unauthenticated {
+        let found = self.store.token_caller(&hash).await?.ok_or(Error::Unauthenticated {
             reason: "CREDENTIAL_INVALID",
-            message: "the token is not known, was revoked or has expired",
+            message: "the token is not known, or was revoked",
         })?;
+        if found.token.expires_at.is_some_and(|expires_at| expires_at <= Utc::now()) {
+            let message = "the token has expired";
+            return Err(Error::Unauthenticated { reason: "CREDENTIAL_EXPIRED", message });
+        }
         let permission = match right {
             Right::Authenticated | Right::OwnTokens => None,
             Right::Needs(permission) | Right::NeedsPerChange(permission) => Some(permission),

@@ -107,7 +107,7 @@ fn details<const N: usize>(reason: ErrorReason, metadata: [(&str, String); N]) -
 }
 
 fn named(reason: &str, metadata: HashMap<String, String>) -> ErrorDetails {
-    // A reason that is not in the documented list is a defect; a test walks the core's reasons.
+    // A reason that is not in the documented list is a defect.
     debug_assert!(ErrorReason::from_str_name(&format!("ERROR_REASON_{reason}")).is_some(), "{reason}");
     ErrorDetails::with_error_info(reason, DOMAIN, metadata)
 }

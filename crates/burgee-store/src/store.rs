@@ -18,7 +18,6 @@ use burgee_core::store::{
     ChangeOrder, EnvironmentRef, FlagFeed, FlagStore, IdentityFilter, IdentityStore, IdentityWrite,
     LoadedEnvironment, Page, ProjectRef, StoredIdentity, TokenCaller, Wakeups,
 };
-use chrono::{DateTime, Utc};
 use std::sync::Arc;
 
 use crate::error::OpenError;
@@ -185,8 +184,8 @@ impl FlagStore for Store {
         on!(self, database => database.revoke_token(context, name).await)
     }
 
-    async fn token_caller(&self, hash: &SecretHash, now: DateTime<Utc>) -> Result<Option<TokenCaller>> {
-        on!(self, database => database.token_caller(hash, now).await)
+    async fn token_caller(&self, hash: &SecretHash) -> Result<Option<TokenCaller>> {
+        on!(self, database => database.token_caller(hash).await)
     }
 
     async fn create_first_user(&self, user: User, token: Token, hash: SecretHash) -> Result<bool> {

@@ -23,6 +23,8 @@ enum Command {
     Serve(ServeArgs),
     /// Brings the tables of the database up to date.
     Migrate(ServeArgs),
+    /// Makes and prints a new administrator token, over the database; former ones go on working.
+    Token(ServeArgs),
     /// Asks a server whether it is ready.
     Health(operations::HealthArgs),
     /// Prints the settings in force, without secrets.
@@ -63,6 +65,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Dev(args) => serve::dev(args).await.map(done),
         Command::Serve(args) => serve::serve(args).await.map(done),
         Command::Migrate(args) => operations::migrate(args).await.map(done),
+        Command::Token(args) => operations::token(args).await.map(done),
         Command::Health(args) => operations::health(args).await,
         Command::Config(args) => operations::config(args).map(done),
         Command::Import(Import::Flagsmith(args)) => flagsmith::import::run(args).await,

@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use anyhow::Context;
-use burgee_core::Result;
 use burgee_core::access::{EnvironmentKey, KeyKind, Token};
 use burgee_core::change::{Mutation, WriteContext};
 use burgee_core::name::{
@@ -14,6 +13,7 @@ use burgee_core::name::{
 use burgee_core::organisation::Organisation;
 use burgee_core::project::{Environment, IdentityHashing, Project};
 use burgee_core::store::FlagStore;
+use burgee_core::{Error, Result};
 use burgee_management::Secret;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -37,17 +37,16 @@ pub async fn prepare(store: &dyn FlagStore, new_credentials: bool) -> anyhow::Re
     let now = Utc::now();
     let first = burgee_management::bootstrap(store, now).await.context("could not make the administrator")?;
     let project = project_name().context("a built-in name is wrong")?;
-    if let Some(token) = first {
-        make_project(store, &project, now).await.context("could not make the project")?;
-        let (server_side, client_side) =
-            make_keys(store, &project, "first", now).await.context("could not make keys")?;
-        return Ok(Some(Credentials { token, server_side, client_side }));
-    }
-    if !new_credentials {
+    // A first start that was cut off is made up for by the next.
+    let is_whole = !make_project(store, &project, now).await.context("could not make the project")?;
+    if first.is_none() && is_whole && !new_credentials {
         return Ok(None);
     }
     let suffix = now.timestamp_micros().to_string();
-    let token = make_token(store, &suffix, now).await.context("could not make a token")?;
+    let token = match first {
+        Some(token) => token,
+        None => make_token(store, &suffix, now).await.context("could not make a token")?,
+    };
     let (server_side, client_side) =
         make_keys(store, &project, &suffix, now).await.context("could not make keys")?;
     Ok(Some(Credentials { token, server_side, client_side }))
@@ -64,13 +63,14 @@ fn context(now: DateTime<Utc>) -> WriteContext {
         method: "dev".to_owned(),
         request_id: None,
         request_digest: [0; 32],
-        reason: "first start".to_owned(),
+        reason: "made by `burgee dev`".to_owned(),
         validate_only: false,
         now,
     }
 }
 
-async fn make_project(store: &dyn FlagStore, project: &ProjectName, now: DateTime<Utc>) -> Result<()> {
+/// Makes what is missing of the organisation, the project and its environments; says whether anything was.
+async fn make_project(store: &dyn FlagStore, project: &ProjectName, now: DateTime<Utc>) -> Result<bool> {
     let organisation = Organisation {
         name: project.organisation.clone(),
         display_name: "Acme".to_owned(),
@@ -79,7 +79,7 @@ async fn make_project(store: &dyn FlagStore, project: &ProjectName, now: DateTim
         created_at: now,
         etag: String::new(),
     };
-    store.create_organisation(&context(now), organisation).await?;
+    let mut made = is_new(store.create_organisation(&context(now), organisation).await)?;
     let shop = Project {
         name: project.clone(),
         display_name: "Shop".to_owned(),
@@ -88,8 +88,7 @@ async fn make_project(store: &dyn FlagStore, project: &ProjectName, now: DateTim
         created_at: now,
         etag: String::new(),
     };
-    store.create_project(&context(now), shop).await?;
-    let mut mutations = Vec::new();
+    made |= is_new(store.create_project(&context(now), shop).await)?;
     for (id, display_name) in ENVIRONMENTS {
         let name = EnvironmentName { project: project.clone(), environment: EnvironmentId::parse(id)? };
         let environment = Environment {
@@ -103,10 +102,19 @@ async fn make_project(store: &dyn FlagStore, project: &ProjectName, now: DateTim
             created_at: now,
             etag: String::new(),
         };
-        mutations.push(Mutation::CreateEnvironment { environment });
+        let mutation = Mutation::CreateEnvironment { environment };
+        made |= is_new(store.apply(&context(now), project, vec![mutation]).await)?;
     }
-    store.apply(&context(now), project, mutations).await?;
-    Ok(())
+    Ok(made)
+}
+
+/// Tells what was made from what was there before.
+fn is_new<T>(made: Result<T>) -> Result<bool> {
+    match made {
+        Ok(_) => Ok(true),
+        Err(Error::AlreadyExists { .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// Makes a server-side and a client-side key in each environment; returns those of the first.
@@ -143,12 +151,12 @@ async fn make_keys(
     Ok((secrets.next().unwrap_or_default(), secrets.next().unwrap_or_default()))
 }
 
-async fn make_token(store: &dyn FlagStore, suffix: &str, now: DateTime<Utc>) -> Result<String> {
+pub(crate) async fn make_token(store: &dyn FlagStore, suffix: &str, now: DateTime<Utc>) -> Result<String> {
     let secret = Secret::token()?;
     let owner = TokenOwner::User(UserName { user: UserId::parse("administrator")? });
     let token = Token {
-        name: TokenName { owner, token: TokenId::parse(&format!("dev-{suffix}"))? },
-        display_name: "made by `burgee dev --new-credentials`".to_owned(),
+        name: TokenName { owner, token: TokenId::parse(&format!("made-{suffix}"))? },
+        display_name: "made on the command line".to_owned(),
         hint: secret.hint(),
         created_at: now,
         expires_at: None,

@@ -4,17 +4,36 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
+use chrono::Utc;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
 use crate::client::ConnectionArgs;
+use crate::client::error::failed;
+use crate::dev::make_token;
 use crate::logging;
 use crate::output::print;
 use crate::serve::{ServeArgs, open};
 
 /// How long `burgee health` waits for an answer.
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Makes a new token of the administrator and prints it: for those who lost theirs and can reach the database.
+///
+/// # Errors
+/// The database cannot be used, or no server has been started over it yet.
+pub async fn token(args: ServeArgs) -> anyhow::Result<()> {
+    let settings = args.settings()?.server;
+    logging::start(settings.log_format, &settings.log)?;
+    let store = open(&settings)?;
+    store.check_schema().await.context("the database cannot be used")?;
+    let now = Utc::now();
+    let token = make_token(&store, &now.timestamp_micros().to_string(), now).await;
+    print(&format!("administrator token, shown only now: {}", token.context("could not make a token")?));
+    store.close().await;
+    Ok(())
+}
 
 /// Brings the tables up to date.
 ///
@@ -58,7 +77,7 @@ pub async fn health(args: HealthArgs) -> anyhow::Result<ExitCode> {
         let channel = args.connection.connect().await?;
         let request = HealthCheckRequest { service: args.service.clone() };
         let response = HealthClient::new(channel).check(request).await;
-        anyhow::Ok(response.context("the server did not answer")?.into_inner().status())
+        anyhow::Ok(response.map_err(failed("the server did not answer"))?.into_inner().status())
     };
     let status =
         tokio::time::timeout(HEALTH_TIMEOUT, answer).await.context("the server did not answer in time")??;

@@ -1,6 +1,7 @@
 //! `burgee serve` and `burgee dev`.
 
 use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};
@@ -84,8 +85,9 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
 /// The data cannot be used, or the address cannot be bound.
 pub async fn dev(args: DevArgs) -> anyhow::Result<()> {
     let DevArgs { listen, data_dir, new_credentials, log } = args;
-    std::fs::create_dir_all(&data_dir)
-        .with_context(|| format!("could not create `{}`", data_dir.display()))?;
+    // Traits of identities are nobody else's business.
+    let created = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&data_dir);
+    created.with_context(|| format!("could not create `{}`", data_dir.display()))?;
     let Some(folder) = data_dir.to_str() else { bail!("`{}` must be UTF-8", data_dir.display()) };
     let given = Given {
         database_url: Some(format!("sqlite:{folder}/burgee.db")),
@@ -115,6 +117,7 @@ pub fn open(settings: &ServerSettings) -> anyhow::Result<Store> {
         read_connections: settings.read_connections,
         write_connections: settings.write_connections,
         identity_connections: settings.write_connections,
+        limits: settings.limits,
         ..StoreOptions::default()
     };
     Store::open(&settings.database_url, &options).context("could not open the database")

@@ -3,7 +3,6 @@
 use std::future::Future;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -98,7 +97,7 @@ impl Server {
 
         let serves_management = listeners.iter().any(|listener| listener.management);
         let management = serves_management
-            .then(|| Management::new(flag_store.clone(), Default::default(), shutdown.clone()))
+            .then(|| Management::new(flag_store.clone(), management_settings(&settings), shutdown.clone()))
             .transpose()
             .context("management could not start")?;
         let serves_evaluation = listeners.iter().any(|listener| listener.evaluation);
@@ -134,8 +133,8 @@ impl Server {
             let evaluation = evaluation.clone().filter(|_| listener.evaluation);
             let management = flag_store.clone();
             let management = listener.management.then_some(management);
-            tokio::spawn(report_health(reporter.clone(), management, evaluation, stopping.clone()));
-            reporters.push((reporter, listener.management, listener.evaluation));
+            let reporting = report_health(reporter.clone(), management, evaluation, stopping.clone());
+            reporters.push((reporter, listener.management, listener.evaluation, tokio::spawn(reporting)));
 
             let mut server = TonicServer::builder()
                 .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
@@ -156,20 +155,19 @@ impl Server {
             tasks.spawn(router.serve_with_incoming_shutdown(listener.incoming, ended));
         }
 
-        let mut stop = pin!(stop);
+        let mut failure = None;
         tokio::select! {
-            () = &mut stop => {}
-            Some(ended) = tasks.join_next() => {
-                stopping.cancel();
-                shutdown.cancel();
-                ended.context("a listener was aborted")?.context("a listener failed")?;
-            }
+            () = stop => {}
+            Some(ended) = tasks.join_next() => failure = Some(ended),
         }
 
         info!("stopping: not ready any more");
         stopping.cancel();
-        for (reporter, management, evaluation) in &reporters {
-            set_all(reporter, *management, *evaluation, ServingStatus::NotServing).await;
+        for (reporter, management, evaluation, reporting) in reporters {
+            // What it was about to report would be out of date.
+            reporting.abort();
+            let _ = reporting.await;
+            set_all(&reporter, management, evaluation, ServingStatus::NotServing).await;
         }
         tokio::time::sleep(settings.shutdown_delay()).await;
         shutdown.cancel();
@@ -180,15 +178,18 @@ impl Server {
             if let Some(evaluation) = &evaluation {
                 evaluation.stopped().await;
             }
+            store.close().await;
             anyhow::Ok(())
         };
         match tokio::time::timeout(settings.shutdown_timeout(), drained).await {
             Ok(ended) => ended?,
-            Err(_) => warn!("calls were still open after {} ms, and are cut", settings.shutdown_timeout_ms),
+            Err(_) => warn!("what was still open after {} ms is cut", settings.shutdown_timeout_ms),
         }
-        store.close().await;
         info!("stopped");
-        Ok(())
+        match failure {
+            Some(ended) => ended.context("a listener was aborted")?.context("a listener failed"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -203,9 +204,17 @@ impl Listener {
     }
 }
 
+fn management_settings(settings: &ServerSettings) -> burgee_management::Settings {
+    burgee_management::Settings {
+        poll_interval: Duration::from_millis(settings.poll_interval_ms),
+        ..Default::default()
+    }
+}
+
 fn evaluation_settings(settings: &ServerSettings) -> burgee_evaluation::Settings {
     burgee_evaluation::Settings {
         poll_interval: Duration::from_millis(settings.poll_interval_ms),
+        streams_per_connection: usize::try_from(settings.streams_per_connection).unwrap_or(usize::MAX),
         unready_when_stale_for: settings.unready_when_stale_for_ms.map(Duration::from_millis),
         ..Default::default()
     }
@@ -220,7 +229,9 @@ fn reflection(management: bool, evaluation: bool) -> anyhow::Result<[AddService;
     let builder = || {
         let builder = tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(burgee_proto::DESCRIPTORS)
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET);
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            // So that clients which know the services by reflection alone can read the details of errors.
+            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET);
         names.iter().fold(builder, |builder, name| builder.with_service_name(name.clone()))
     };
     let v1 = builder().build_v1().context("reflection v1 could not start")?;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use burgee_core::limits::Limits;
 use serde::{Deserialize, Serialize};
 
 /// Where `burgee dev` listens unless told otherwise.
@@ -70,6 +71,10 @@ pub struct Given {
     /// What is logged, such as `info` or `burgee_evaluation=debug,warn` [default: info].
     #[arg(long, env = "BURGEE_LOG", value_name = "FILTER")]
     pub log: Option<String>,
+
+    /// The limits of what is stored; only in the file.
+    #[arg(skip)]
+    pub limits: Option<Limits>,
 }
 
 /// How logs are written.
@@ -136,6 +141,7 @@ pub struct ServerSettings {
     pub shutdown_timeout_ms: u64,
     pub log_format: LogFormat,
     pub log: String,
+    pub limits: Limits,
 }
 
 impl Settings {
@@ -214,6 +220,7 @@ impl Given {
             shutdown_timeout_ms: self.shutdown_timeout_ms.or(lower.shutdown_timeout_ms),
             log_format: self.log_format.or(lower.log_format),
             log: self.log.or(lower.log),
+            limits: self.limits.or(lower.limits),
         }
     }
 }
@@ -235,6 +242,7 @@ impl From<Given> for ServerSettings {
             shutdown_timeout_ms: given.shutdown_timeout_ms.unwrap_or(10_000),
             log_format: given.log_format.unwrap_or_default(),
             log: given.log.unwrap_or_else(|| "info".to_owned()),
+            limits: given.limits.unwrap_or_default(),
         }
     }
 }
@@ -294,6 +302,14 @@ mod tests {
         assert_eq!(settings.server.poll_interval_ms, 9);
         assert_eq!(settings.server.read_connections, 7);
         assert_eq!(settings.server.write_connections, 4);
+    }
+
+    #[test]
+    fn limits_are_set_in_the_file() {
+        let settings = resolve("[server.limits]\nfeatures_per_project = 7", Given::default()).unwrap();
+        assert_eq!(settings.server.limits, Limits { features_per_project: 7, ..Limits::default() });
+        assert!(settings.to_toml().unwrap().contains("features_per_project = 7"));
+        assert!(resolve("[server.limits]\nfeatures = 7", Given::default()).is_err());
     }
 
     #[test]

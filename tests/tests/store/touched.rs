@@ -31,9 +31,9 @@ async fn a_change_tells_which_environments_it_touched(world: World) {
     let feature_patch = FeaturePatch::default();
     for (mutation, expected) in [
         (switch("dev", "banner", false), &one),
-        (segment_patch(), &none),
+        (segment_patch(), &both),
         (set_override("dev", "banner", "beta", None), &one),
-        (segment_patch(), &one),
+        (segment_patch(), &both),
         (set_identity_override("dev", "banner", "ada"), &one),
         (create_key("dev", "backend", "x"), &one),
         (
@@ -46,7 +46,7 @@ async fn a_change_tells_which_environments_it_touched(world: World) {
         ),
         (Mutation::UpdateProject { patch: ProjectPatch::default(), etag: None }, &none),
         (create_environment("staging"), &none),
-        (create_segment("new"), &none),
+        (create_segment("new"), &both),
         (create_feature("new"), &both),
         (Mutation::UpdateFeature { feature: feature_key("new"), patch: feature_patch, etag: None }, &both),
         (delete_feature("new"), &both),
@@ -54,8 +54,8 @@ async fn a_change_tells_which_environments_it_touched(world: World) {
             Mutation::CreateVariant { feature: feature_key("limit"), variant: variant("a", 1.0), etag: None },
             &both,
         ),
-        (Mutation::DeleteSegment { segment: segment_id("new"), force: true, etag: None }, &none),
-        (Mutation::DeleteSegment { segment: segment_id("beta"), force: true, etag: None }, &one),
+        (Mutation::DeleteSegment { segment: segment_id("new"), force: true, etag: None }, &both),
+        (Mutation::DeleteSegment { segment: segment_id("beta"), force: true, etag: None }, &both),
         (
             Mutation::DeleteEnvironment { environment: EnvironmentId::parse("staging").unwrap(), etag: None },
             &none,
@@ -76,7 +76,7 @@ async fn several_changes_touch_what_each_touches(world: World) {
     let project = world.project_ref().await;
     let start = world.write(switch("dev", "banner", true)).await;
     world.write(switch("production", "banner", true)).await;
-    let end = world.write(create_segment("new")).await;
+    let end = world.write(Mutation::UpdateProject { patch: ProjectPatch::default(), etag: None }).await;
     let touched = async |after, through| {
         world.feed().touched(project, after, through, &[production, dev]).await.unwrap()
     };

@@ -10,7 +10,7 @@ use crate::{environments, keys};
 
 #[tonic::async_trait]
 impl EnvironmentService for Handlers {
-    #[tracing::instrument(skip_all, fields(parent = request.get_ref().parent, id = request.get_ref().environment_id))]
+    #[tracing::instrument(skip_all, fields(request.parent = request.get_ref().parent, request.id = request.get_ref().environment_id))]
     async fn create_environment(
         &self,
         request: Request<pb::CreateEnvironmentRequest>,
@@ -19,7 +19,7 @@ impl EnvironmentService for Handlers {
         reply(environments::create(&*self.store, &context, request).await)
     }
 
-    #[tracing::instrument(skip_all, fields(name = request.get_ref().name))]
+    #[tracing::instrument(skip_all, fields(request.name = request.get_ref().name))]
     async fn clone_environment(
         &self,
         request: Request<pb::CloneEnvironmentRequest>,
@@ -28,7 +28,7 @@ impl EnvironmentService for Handlers {
         reply(environments::clone(&*self.store, &context, request).await)
     }
 
-    #[tracing::instrument(skip_all, fields(name = request.get_ref().name))]
+    #[tracing::instrument(skip_all, fields(request.name = request.get_ref().name))]
     async fn get_environment(
         &self,
         request: Request<pb::GetEnvironmentRequest>,
@@ -36,7 +36,7 @@ impl EnvironmentService for Handlers {
         reply(environments::get(&*self.store, request.into_inner()).await)
     }
 
-    #[tracing::instrument(skip_all, fields(parent = request.get_ref().parent))]
+    #[tracing::instrument(skip_all, fields(request.parent = request.get_ref().parent))]
     async fn list_environments(
         &self,
         request: Request<pb::ListEnvironmentsRequest>,
@@ -44,7 +44,7 @@ impl EnvironmentService for Handlers {
         reply(environments::list(&*self.store, request.into_inner()).await)
     }
 
-    #[tracing::instrument(skip_all, fields(name = request.get_ref().environment.as_ref().map(|item| item.name.as_str())))]
+    #[tracing::instrument(skip_all, fields(request.name = request.get_ref().environment.as_ref().map(|item| item.name.as_str())))]
     async fn update_environment(
         &self,
         request: Request<pb::UpdateEnvironmentRequest>,
@@ -53,7 +53,7 @@ impl EnvironmentService for Handlers {
         reply(environments::update(&*self.store, &context, request).await)
     }
 
-    #[tracing::instrument(skip_all, fields(name = request.get_ref().name))]
+    #[tracing::instrument(skip_all, fields(request.name = request.get_ref().name))]
     async fn delete_environment(
         &self,
         request: Request<pb::DeleteEnvironmentRequest>,
@@ -62,7 +62,7 @@ impl EnvironmentService for Handlers {
         reply(environments::delete(&*self.store, &context, request).await)
     }
 
-    #[tracing::instrument(skip_all, fields(parent = request.get_ref().parent, id = request.get_ref().key_id))]
+    #[tracing::instrument(skip_all, fields(request.parent = request.get_ref().parent, request.id = request.get_ref().key_id))]
     async fn create_environment_key(
         &self,
         request: Request<pb::CreateEnvironmentKeyRequest>,
@@ -71,7 +71,7 @@ impl EnvironmentService for Handlers {
         reply(keys::create(&*self.store, &context, request).await)
     }
 
-    #[tracing::instrument(skip_all, fields(parent = request.get_ref().parent))]
+    #[tracing::instrument(skip_all, fields(request.parent = request.get_ref().parent))]
     async fn list_environment_keys(
         &self,
         request: Request<pb::ListEnvironmentKeysRequest>,
@@ -79,7 +79,7 @@ impl EnvironmentService for Handlers {
         reply(keys::list(&*self.store, request.into_inner()).await)
     }
 
-    #[tracing::instrument(skip_all, fields(name = request.get_ref().name))]
+    #[tracing::instrument(skip_all, fields(request.name = request.get_ref().name))]
     async fn rotate_environment_key(
         &self,
         request: Request<pb::RotateEnvironmentKeyRequest>,
@@ -88,7 +88,7 @@ impl EnvironmentService for Handlers {
         reply(keys::rotate(&*self.store, &context, request).await)
     }
 
-    #[tracing::instrument(skip_all, fields(name = request.get_ref().name))]
+    #[tracing::instrument(skip_all, fields(request.name = request.get_ref().name))]
     async fn revoke_environment_key(
         &self,
         request: Request<pb::RevokeEnvironmentKeyRequest>,

@@ -10,7 +10,7 @@ use crate::{features, variants};
 
 #[tonic::async_trait]
 impl FeatureService for Handlers {
-    #[tracing::instrument(skip_all, fields(parent = request.get_ref().parent, id = request.get_ref().feature_id))]
+    #[tracing::instrument(skip_all, fields(request.parent = request.get_ref().parent, request.id = request.get_ref().feature_id))]
     async fn create_feature(
         &self,
         request: Request<pb::CreateFeatureRequest>,
@@ -19,12 +19,12 @@ impl FeatureService for Handlers {
         reply(features::create(&*self.store, &context, request).await)
     }
 
-    #[tracing::instrument(skip_all, fields(name = request.get_ref().name))]
+    #[tracing::instrument(skip_all, fields(request.name = request.get_ref().name))]
     async fn get_feature(&self, request: Request<pb::GetFeatureRequest>) -> Reply<pb::GetFeatureResponse> {
         reply(features::get(&*self.store, request.into_inner()).await)
     }
 
-    #[tracing::instrument(skip_all, fields(parent = request.get_ref().parent))]
+    #[tracing::instrument(skip_all, fields(request.parent = request.get_ref().parent))]
     async fn list_features(
         &self,
         request: Request<pb::ListFeaturesRequest>,
@@ -32,7 +32,7 @@ impl FeatureService for Handlers {
         reply(features::list(&*self.store, request.into_inner()).await)
     }
 
-    #[tracing::instrument(skip_all, fields(name = request.get_ref().feature.as_ref().map(|item| item.name.as_str())))]
+    #[tracing::instrument(skip_all, fields(request.name = request.get_ref().feature.as_ref().map(|item| item.name.as_str())))]
     async fn update_feature(
         &self,
         request: Request<pb::UpdateFeatureRequest>,
@@ -41,7 +41,7 @@ impl FeatureService for Handlers {
         reply(features::update(&*self.store, &context, request).await)
     }
 
-    #[tracing::instrument(skip_all, fields(name = request.get_ref().name))]
+    #[tracing::instrument(skip_all, fields(request.name = request.get_ref().name))]
     async fn archive_feature(
         &self,
         request: Request<pb::ArchiveFeatureRequest>,
@@ -50,7 +50,7 @@ impl FeatureService for Handlers {
         reply(features::archive(&*self.store, &context, request).await)
     }
 
-    #[tracing::instrument(skip_all, fields(name = request.get_ref().name))]
+    #[tracing::instrument(skip_all, fields(request.name = request.get_ref().name))]
     async fn delete_feature(
         &self,
         request: Request<pb::DeleteFeatureRequest>,
@@ -59,7 +59,7 @@ impl FeatureService for Handlers {
         reply(features::delete(&*self.store, &context, request).await)
     }
 
-    #[tracing::instrument(skip_all, fields(parent = request.get_ref().parent, id = request.get_ref().variant_id))]
+    #[tracing::instrument(skip_all, fields(request.parent = request.get_ref().parent, request.id = request.get_ref().variant_id))]
     async fn create_variant(
         &self,
         request: Request<pb::CreateVariantRequest>,
@@ -68,7 +68,7 @@ impl FeatureService for Handlers {
         reply(variants::create(&*self.store, &context, request).await)
     }
 
-    #[tracing::instrument(skip_all, fields(name = request.get_ref().variant.as_ref().map(|item| item.name.as_str())))]
+    #[tracing::instrument(skip_all, fields(request.name = request.get_ref().variant.as_ref().map(|item| item.name.as_str())))]
     async fn update_variant(
         &self,
         request: Request<pb::UpdateVariantRequest>,
@@ -77,7 +77,7 @@ impl FeatureService for Handlers {
         reply(variants::update(&*self.store, &context, request).await)
     }
 
-    #[tracing::instrument(skip_all, fields(name = request.get_ref().name))]
+    #[tracing::instrument(skip_all, fields(request.name = request.get_ref().name))]
     async fn delete_variant(
         &self,
         request: Request<pb::DeleteVariantRequest>,

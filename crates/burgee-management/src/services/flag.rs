@@ -10,23 +10,23 @@ use crate::{apply, flags, overrides};
 
 #[tonic::async_trait]
 impl FlagService for Handlers {
-    #[tracing::instrument(skip_all, fields(name = request.get_ref().name))]
+    #[tracing::instrument(skip_all, fields(request.name = request.get_ref().name))]
     async fn get_flag(&self, request: Request<pb::GetFlagRequest>) -> Reply<pb::GetFlagResponse> {
         reply(flags::get(&*self.store, request.into_inner()).await)
     }
 
-    #[tracing::instrument(skip_all, fields(parent = request.get_ref().parent))]
+    #[tracing::instrument(skip_all, fields(request.parent = request.get_ref().parent))]
     async fn list_flags(&self, request: Request<pb::ListFlagsRequest>) -> Reply<pb::ListFlagsResponse> {
         reply(flags::list(&*self.store, request.into_inner()).await)
     }
 
-    #[tracing::instrument(skip_all, fields(name = request.get_ref().flag.as_ref().map(|item| item.name.as_str())))]
+    #[tracing::instrument(skip_all, fields(request.name = request.get_ref().flag.as_ref().map(|item| item.name.as_str())))]
     async fn update_flag(&self, request: Request<pb::UpdateFlagRequest>) -> Reply<pb::UpdateFlagResponse> {
         let (context, request) = write("FlagService/UpdateFlag", request)?;
         reply(flags::update(&*self.store, &context, request).await)
     }
 
-    #[tracing::instrument(skip_all, fields(name = request.get_ref().name))]
+    #[tracing::instrument(skip_all, fields(request.name = request.get_ref().name))]
     async fn set_segment_override(
         &self,
         request: Request<pb::SetSegmentOverrideRequest>,
@@ -35,7 +35,7 @@ impl FlagService for Handlers {
         reply(overrides::set_segment(&*self.store, &context, request).await)
     }
 
-    #[tracing::instrument(skip_all, fields(name = request.get_ref().name))]
+    #[tracing::instrument(skip_all, fields(request.name = request.get_ref().name))]
     async fn remove_segment_override(
         &self,
         request: Request<pb::RemoveSegmentOverrideRequest>,
@@ -44,7 +44,7 @@ impl FlagService for Handlers {
         reply(overrides::remove_segment(&*self.store, &context, request).await)
     }
 
-    #[tracing::instrument(skip_all, fields(name = request.get_ref().name))]
+    #[tracing::instrument(skip_all, fields(request.name = request.get_ref().name))]
     async fn reorder_segment_overrides(
         &self,
         request: Request<pb::ReorderSegmentOverridesRequest>,
@@ -53,7 +53,7 @@ impl FlagService for Handlers {
         reply(overrides::reorder_segments(&*self.store, &context, request).await)
     }
 
-    #[tracing::instrument(skip_all, fields(name = request.get_ref().name))]
+    #[tracing::instrument(skip_all, fields(request.name = request.get_ref().name))]
     async fn set_identity_override(
         &self,
         request: Request<pb::SetIdentityOverrideRequest>,
@@ -62,7 +62,7 @@ impl FlagService for Handlers {
         reply(overrides::set_identity(&*self.store, &context, request).await)
     }
 
-    #[tracing::instrument(skip_all, fields(name = request.get_ref().name))]
+    #[tracing::instrument(skip_all, fields(request.name = request.get_ref().name))]
     async fn remove_identity_override(
         &self,
         request: Request<pb::RemoveIdentityOverrideRequest>,
@@ -71,7 +71,7 @@ impl FlagService for Handlers {
         reply(overrides::remove_identity(&*self.store, &context, request).await)
     }
 
-    #[tracing::instrument(skip_all, fields(parent = request.get_ref().parent))]
+    #[tracing::instrument(skip_all, fields(request.parent = request.get_ref().parent))]
     async fn list_identity_overrides(
         &self,
         request: Request<pb::ListIdentityOverridesRequest>,
@@ -79,7 +79,7 @@ impl FlagService for Handlers {
         reply(overrides::list_identities(&*self.store, request.into_inner()).await)
     }
 
-    #[tracing::instrument(skip_all, fields(name = request.get_ref().project))]
+    #[tracing::instrument(skip_all, fields(request.name = request.get_ref().project))]
     async fn apply_changes(
         &self,
         request: Request<pb::ApplyChangesRequest>,

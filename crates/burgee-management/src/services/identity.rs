@@ -10,12 +10,12 @@ use crate::identities;
 
 #[tonic::async_trait]
 impl IdentityService for Handlers {
-    #[tracing::instrument(skip_all, fields(name = request.get_ref().name))]
+    #[tracing::instrument(skip_all, fields(request.name = request.get_ref().name))]
     async fn get_identity(&self, request: Request<pb::GetIdentityRequest>) -> Reply<pb::GetIdentityResponse> {
         reply(identities::get(&*self.store, request.into_inner()).await)
     }
 
-    #[tracing::instrument(skip_all, fields(parent = request.get_ref().parent))]
+    #[tracing::instrument(skip_all, fields(request.parent = request.get_ref().parent))]
     async fn list_identities(
         &self,
         request: Request<pb::ListIdentitiesRequest>,
@@ -23,7 +23,7 @@ impl IdentityService for Handlers {
         reply(identities::list(&*self.store, request.into_inner()).await)
     }
 
-    #[tracing::instrument(skip_all, fields(name = request.get_ref().name))]
+    #[tracing::instrument(skip_all, fields(request.name = request.get_ref().name))]
     async fn delete_identity(
         &self,
         request: Request<pb::DeleteIdentityRequest>,
@@ -32,13 +32,13 @@ impl IdentityService for Handlers {
         reply(identities::delete(&*self.store, &context, request).await)
     }
 
-    #[tracing::instrument(skip_all, fields(name = request.get_ref().name))]
+    #[tracing::instrument(skip_all, fields(request.name = request.get_ref().name))]
     async fn set_traits(&self, request: Request<pb::SetTraitsRequest>) -> Reply<pb::SetTraitsResponse> {
         let (context, request) = write("IdentityService/SetTraits", request)?;
         reply(identities::set_traits(&*self.store, &context, request).await)
     }
 
-    #[tracing::instrument(skip_all, fields(name = request.get_ref().name))]
+    #[tracing::instrument(skip_all, fields(request.name = request.get_ref().name))]
     async fn remove_traits(
         &self,
         request: Request<pb::RemoveTraitsRequest>,

@@ -10,7 +10,7 @@ use crate::{members, organisations};
 
 #[tonic::async_trait]
 impl OrganisationService for Handlers {
-    #[tracing::instrument(skip_all, fields(id = request.get_ref().organisation_id))]
+    #[tracing::instrument(skip_all, fields(request.id = request.get_ref().organisation_id))]
     async fn create_organisation(
         &self,
         request: Request<pb::CreateOrganisationRequest>,
@@ -19,7 +19,7 @@ impl OrganisationService for Handlers {
         reply(organisations::create(&*self.store, &context, request).await)
     }
 
-    #[tracing::instrument(skip_all, fields(name = request.get_ref().name))]
+    #[tracing::instrument(skip_all, fields(request.name = request.get_ref().name))]
     async fn get_organisation(
         &self,
         request: Request<pb::GetOrganisationRequest>,
@@ -35,7 +35,7 @@ impl OrganisationService for Handlers {
         reply(organisations::list(&*self.store, request.into_inner()).await)
     }
 
-    #[tracing::instrument(skip_all, fields(name = request.get_ref().organisation.as_ref().map(|item| item.name.as_str())))]
+    #[tracing::instrument(skip_all, fields(request.name = request.get_ref().organisation.as_ref().map(|item| item.name.as_str())))]
     async fn update_organisation(
         &self,
         request: Request<pb::UpdateOrganisationRequest>,
@@ -44,7 +44,7 @@ impl OrganisationService for Handlers {
         reply(organisations::update(&*self.store, &context, request).await)
     }
 
-    #[tracing::instrument(skip_all, fields(name = request.get_ref().name))]
+    #[tracing::instrument(skip_all, fields(request.name = request.get_ref().name))]
     async fn delete_organisation(
         &self,
         request: Request<pb::DeleteOrganisationRequest>,
@@ -53,18 +53,18 @@ impl OrganisationService for Handlers {
         reply(organisations::delete(&*self.store, &context, request).await)
     }
 
-    #[tracing::instrument(skip_all, fields(parent = request.get_ref().parent))]
+    #[tracing::instrument(skip_all, fields(request.parent = request.get_ref().parent))]
     async fn add_member(&self, request: Request<pb::AddMemberRequest>) -> Reply<pb::AddMemberResponse> {
         let (context, request) = write("OrganisationService/AddMember", request)?;
         reply(members::add(&*self.store, &context, request).await)
     }
 
-    #[tracing::instrument(skip_all, fields(parent = request.get_ref().parent))]
+    #[tracing::instrument(skip_all, fields(request.parent = request.get_ref().parent))]
     async fn list_members(&self, request: Request<pb::ListMembersRequest>) -> Reply<pb::ListMembersResponse> {
         reply(members::list(&*self.store, request.into_inner()).await)
     }
 
-    #[tracing::instrument(skip_all, fields(name = request.get_ref().name))]
+    #[tracing::instrument(skip_all, fields(request.name = request.get_ref().name))]
     async fn update_member_role(
         &self,
         request: Request<pb::UpdateMemberRoleRequest>,
@@ -73,7 +73,7 @@ impl OrganisationService for Handlers {
         reply(members::update_role(&*self.store, &context, request).await)
     }
 
-    #[tracing::instrument(skip_all, fields(name = request.get_ref().name))]
+    #[tracing::instrument(skip_all, fields(request.name = request.get_ref().name))]
     async fn remove_member(
         &self,
         request: Request<pb::RemoveMemberRequest>,

@@ -10,7 +10,7 @@ use crate::projects;
 
 #[tonic::async_trait]
 impl ProjectService for Handlers {
-    #[tracing::instrument(skip_all, fields(parent = request.get_ref().parent, id = request.get_ref().project_id))]
+    #[tracing::instrument(skip_all, fields(request.parent = request.get_ref().parent, request.id = request.get_ref().project_id))]
     async fn create_project(
         &self,
         request: Request<pb::CreateProjectRequest>,
@@ -19,12 +19,12 @@ impl ProjectService for Handlers {
         reply(projects::create(&*self.store, &context, request).await)
     }
 
-    #[tracing::instrument(skip_all, fields(name = request.get_ref().name))]
+    #[tracing::instrument(skip_all, fields(request.name = request.get_ref().name))]
     async fn get_project(&self, request: Request<pb::GetProjectRequest>) -> Reply<pb::GetProjectResponse> {
         reply(projects::get(&*self.store, request.into_inner()).await)
     }
 
-    #[tracing::instrument(skip_all, fields(parent = request.get_ref().parent))]
+    #[tracing::instrument(skip_all, fields(request.parent = request.get_ref().parent))]
     async fn list_projects(
         &self,
         request: Request<pb::ListProjectsRequest>,
@@ -32,7 +32,7 @@ impl ProjectService for Handlers {
         reply(projects::list(&*self.store, request.into_inner()).await)
     }
 
-    #[tracing::instrument(skip_all, fields(name = request.get_ref().project.as_ref().map(|item| item.name.as_str())))]
+    #[tracing::instrument(skip_all, fields(request.name = request.get_ref().project.as_ref().map(|item| item.name.as_str())))]
     async fn update_project(
         &self,
         request: Request<pb::UpdateProjectRequest>,
@@ -41,7 +41,7 @@ impl ProjectService for Handlers {
         reply(projects::update(&*self.store, &context, request).await)
     }
 
-    #[tracing::instrument(skip_all, fields(name = request.get_ref().name))]
+    #[tracing::instrument(skip_all, fields(request.name = request.get_ref().name))]
     async fn delete_project(
         &self,
         request: Request<pb::DeleteProjectRequest>,

@@ -10,7 +10,7 @@ use crate::segments;
 
 #[tonic::async_trait]
 impl SegmentService for Handlers {
-    #[tracing::instrument(skip_all, fields(parent = request.get_ref().parent, id = request.get_ref().segment_id))]
+    #[tracing::instrument(skip_all, fields(request.parent = request.get_ref().parent, request.id = request.get_ref().segment_id))]
     async fn create_segment(
         &self,
         request: Request<pb::CreateSegmentRequest>,
@@ -19,12 +19,12 @@ impl SegmentService for Handlers {
         reply(segments::create(&*self.store, &context, request).await)
     }
 
-    #[tracing::instrument(skip_all, fields(name = request.get_ref().name))]
+    #[tracing::instrument(skip_all, fields(request.name = request.get_ref().name))]
     async fn get_segment(&self, request: Request<pb::GetSegmentRequest>) -> Reply<pb::GetSegmentResponse> {
         reply(segments::get(&*self.store, request.into_inner()).await)
     }
 
-    #[tracing::instrument(skip_all, fields(parent = request.get_ref().parent))]
+    #[tracing::instrument(skip_all, fields(request.parent = request.get_ref().parent))]
     async fn list_segments(
         &self,
         request: Request<pb::ListSegmentsRequest>,
@@ -32,7 +32,7 @@ impl SegmentService for Handlers {
         reply(segments::list(&*self.store, request.into_inner()).await)
     }
 
-    #[tracing::instrument(skip_all, fields(name = request.get_ref().segment.as_ref().map(|item| item.name.as_str())))]
+    #[tracing::instrument(skip_all, fields(request.name = request.get_ref().segment.as_ref().map(|item| item.name.as_str())))]
     async fn update_segment(
         &self,
         request: Request<pb::UpdateSegmentRequest>,
@@ -41,7 +41,7 @@ impl SegmentService for Handlers {
         reply(segments::update(&*self.store, &context, request).await)
     }
 
-    #[tracing::instrument(skip_all, fields(name = request.get_ref().name))]
+    #[tracing::instrument(skip_all, fields(request.name = request.get_ref().name))]
     async fn delete_segment(
         &self,
         request: Request<pb::DeleteSegmentRequest>,

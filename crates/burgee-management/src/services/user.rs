@@ -19,13 +19,13 @@ impl UserService for Handlers {
         reply(users::current(&*self.store, &caller).await)
     }
 
-    #[tracing::instrument(skip_all, fields(id = request.get_ref().user_id))]
+    #[tracing::instrument(skip_all, fields(request.id = request.get_ref().user_id))]
     async fn create_user(&self, request: Request<pb::CreateUserRequest>) -> Reply<pb::CreateUserResponse> {
         let (context, request) = write("UserService/CreateUser", request)?;
         reply(users::create(&*self.store, &context, request).await)
     }
 
-    #[tracing::instrument(skip_all, fields(name = request.get_ref().name))]
+    #[tracing::instrument(skip_all, fields(request.name = request.get_ref().name))]
     async fn get_user(&self, request: Request<pb::GetUserRequest>) -> Reply<pb::GetUserResponse> {
         reply(users::get(&*self.store, request.into_inner()).await)
     }
@@ -35,20 +35,20 @@ impl UserService for Handlers {
         reply(users::list(&*self.store, request.into_inner()).await)
     }
 
-    #[tracing::instrument(skip_all, fields(parent = request.get_ref().parent, id = request.get_ref().token_id))]
+    #[tracing::instrument(skip_all, fields(request.parent = request.get_ref().parent, request.id = request.get_ref().token_id))]
     async fn create_token(&self, request: Request<pb::CreateTokenRequest>) -> Reply<pb::CreateTokenResponse> {
         let caller = caller(&request)?;
         let (context, request) = write("UserService/CreateToken", request)?;
         reply(tokens::create(&*self.store, &caller, &context, request).await)
     }
 
-    #[tracing::instrument(skip_all, fields(parent = request.get_ref().parent))]
+    #[tracing::instrument(skip_all, fields(request.parent = request.get_ref().parent))]
     async fn list_tokens(&self, request: Request<pb::ListTokensRequest>) -> Reply<pb::ListTokensResponse> {
         let caller = caller(&request)?;
         reply(tokens::list(&*self.store, &caller, request.into_inner()).await)
     }
 
-    #[tracing::instrument(skip_all, fields(name = request.get_ref().name))]
+    #[tracing::instrument(skip_all, fields(request.name = request.get_ref().name))]
     async fn revoke_token(&self, request: Request<pb::RevokeTokenRequest>) -> Reply<pb::RevokeTokenResponse> {
         let caller = caller(&request)?;
         let (context, request) = write("UserService/RevokeToken", request)?;

@@ -38,7 +38,8 @@ impl Backend {
         identifiers: &[Identifier],
     ) -> Result<Vec<Option<StoredIdentity>>> {
         let hashes: Vec<Vec<u8>> = identifiers.iter().map(identity_hash).collect();
-        let mut connection = self.feed.acquire().await.map_err(storage)?;
+        // The primary: a replica may lag behind an Identify that was answered.
+        let mut connection = self.reads.acquire().await.map_err(storage)?;
         let rows = bulk::read_environment(&mut connection, environment.0, &hashes).await.map_err(storage)?;
         let found = gather(rows);
         let stored = |hash| found.get(&(environment.0, hash)).cloned().map(StoredIdentity::from);

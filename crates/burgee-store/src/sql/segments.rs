@@ -160,7 +160,8 @@ impl Write<'_> {
         .execute(&mut *self.tx)
         .await
         .map_err(taken("segment", &created.name))?;
-        // No flag uses it yet, so no environment is touched.
+        // Evaluation can be asked for all segments that match, also those that no flag uses.
+        self.touch_all();
         self.record(&created.name, None, Some(&created))?;
         Ok(created)
     }
@@ -201,13 +202,7 @@ impl Write<'_> {
         .execute(&mut *self.tx)
         .await
         .map_err(storage)?;
-        let users: Vec<i64> =
-            sqlx::query_scalar("SELECT DISTINCT environment_id FROM segment_overrides WHERE segment_id = $1")
-                .bind(id)
-                .fetch_all(&mut *self.tx)
-                .await
-                .map_err(storage)?;
-        users.into_iter().for_each(|environment| self.touch(environment));
+        self.touch_all();
         self.record(&name, Some(&before), Some(&after))?;
         Ok(after)
     }
@@ -239,6 +234,7 @@ impl Write<'_> {
             .execute(&mut *self.tx)
             .await
             .map_err(storage)?;
+        self.touch_all();
         self.record(&name, Some(&resource), None)?;
         Ok(resource)
     }

@@ -169,16 +169,12 @@ impl Backend {
         .await
     }
 
-    pub(crate) async fn token_caller(
-        &self,
-        hash: &SecretHash,
-        now: DateTime<Utc>,
-    ) -> Result<Option<TokenCaller>> {
+    pub(crate) async fn token_caller(&self, hash: &SecretHash) -> Result<Option<TokenCaller>> {
         let record: Option<CallerRecord> = sqlx::query_as(
             "SELECT t.key, t.display_name, t.hint, t.created_at, t.expires_at, t.revoked_at,
                 u.key AS user_key, o.key AS organisation_key, u.administrator
             FROM tokens t LEFT JOIN users u ON u.id = t.user_id LEFT JOIN organisations o ON o.id = t.organisation_id
-            WHERE t.hash = $1",
+            WHERE t.hash = $1 AND t.revoked_at IS NULL",
         )
         .bind(hash.as_bytes())
         .fetch_optional(&self.reads)
@@ -187,9 +183,6 @@ impl Backend {
         let Some(CallerRecord { token, user_key, organisation_key, administrator }) = record else {
             return Ok(None);
         };
-        if token.revoked_at.is_some() || token.expires_at.is_some_and(|expires_at| expires_at <= now) {
-            return Ok(None);
-        }
         let owner = match (user_key, organisation_key) {
             (Some(key), _) => TokenOwner::User(UserName { user: stored(UserId::parse(&key))? }),
             (None, Some(key)) => TokenOwner::Organisation(OrganisationName {
