@@ -10,6 +10,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Stdio;
 
+use burgee_tests::postgres::Cluster;
 use burgee_tests::server::{PATIENCE, Server, binary};
 use burgee_tests::tools::{buf, workspace};
 use tempfile::TempDir;
@@ -82,12 +83,12 @@ impl Shell {
         printed
     }
 
-    /// Starts what runs until it is stopped, and waits for its first line.
-    async fn follow(&self, text: &str) -> Follower {
+    /// Starts what runs until it is stopped, and waits until it prints a word.
+    async fn follow(&self, text: &str, word: &str) -> Follower {
         let mut child = self.command(&format!("exec {text}")).stdout(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut follower = Follower { _child: child, lines };
-        follower.until("snapshot").await;
+        follower.until(word).await;
         follower
     }
 }
@@ -105,7 +106,7 @@ impl Follower {
                     return;
                 }
             }
-            panic!("the stream ended before `{word}`");
+            panic!("the output ended before `{word}`");
         };
         tokio::time::timeout(PATIENCE, found).await.unwrap_or_else(|_| panic!("`{word}` never came"));
     }
@@ -135,7 +136,7 @@ async fn the_tour_works_as_it_stands() {
     let mut printed = String::new();
     for block in blocks("A tour with grpcurl") {
         if block.contains("/WatchFlags") {
-            follower = Some(shell.follow(block.trim()).await);
+            follower = Some(shell.follow(block.trim(), "snapshot").await);
         } else {
             printed.push_str(&shell.run(&block).await);
         }
@@ -175,6 +176,25 @@ async fn the_command_line_works_as_it_stands() {
             }
         }
     }
+}
+
+#[tokio::test]
+async fn the_way_to_production_works_but_for_its_addresses() {
+    let shell = Shell::new().await;
+    let database_url = Cluster::shared().database().await;
+    let mut servers = Vec::new();
+    for line in blocks("In production")[0].lines() {
+        let line = line
+            .replace("postgres://burgee:PASSWORD@db/burgee", &database_url)
+            .replace("0.0.0.0:7778", "127.0.0.1:0")
+            .replace("0.0.0.0:7779", "127.0.0.1:0");
+        if line.contains("burgee serve") {
+            servers.push(shell.follow(&line, "serving").await);
+        } else {
+            shell.run(&line).await;
+        }
+    }
+    assert_eq!(servers.len(), 2);
 }
 
 #[tokio::test]

@@ -97,7 +97,7 @@ impl Changes {
     }
 
     /// Takes as many flags and keys as a part has room for.
-    fn part(&mut self) -> Part {
+    pub(crate) fn part(&mut self) -> Part {
         let view = View { content: &self.snapshot.content, kind: self.kind };
         let evaluation = view.content.ruleset.evaluate(self.identity.as_deref());
         let mut part = Part::default();

@@ -15,7 +15,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, error, warn};
 
 use crate::database::{Database, database_unavailable};
-use crate::hints::Hints;
+use crate::hints::{Hint, Hints};
 use crate::moment::back_off;
 use crate::settings::Settings;
 use crate::slot::{Published, Slot, Ticket};
@@ -203,17 +203,29 @@ impl Environments {
         if slot.must_wait(started) {
             return Some("the database failed a moment ago");
         }
+        let hints = self.hints.count();
         match self.ask(self.feed.load_environment(slot.environment)).await {
             Ok(loaded) => {
                 slot.note_success();
-                match loaded {
-                    Some(loaded) => match compile(loaded, slot.snapshot()).await {
-                        Some(snapshot) => self.publish(slot, snapshot),
-                        None => return Some("the environment could not be compiled"),
-                    },
-                    None => self.delete(slot),
+                let Some(loaded) = loaded else {
+                    self.delete(slot);
+                    return None;
+                };
+                let (project, revision) = (loaded.project, loaded.revision);
+                let before = slot.snapshot();
+                let is_first = before.is_none();
+                let Some(snapshot) = compile(loaded, before).await else {
+                    return Some("the environment could not be compiled");
+                };
+                self.publish(slot, snapshot);
+                // If the database was set back, what is served is not what it holds.
+                if slot.snapshot().is_none_or(|served| served.revision <= revision) {
+                    slot.confirmed.advance(started);
                 }
-                slot.confirmed.advance(started);
+                // Until now, nobody knew that a hint of this project concerns this environment.
+                if is_first && self.hints.count() != hints {
+                    self.hints.add(project, Hint::Asked);
+                }
                 None
             }
             Err(failure) => {
@@ -319,4 +331,77 @@ async fn compile(loaded: LoadedEnvironment, before: Option<Arc<Snapshot>>) -> Op
     let compile = move || Content::compile(loaded, before.as_deref());
     let content = if is_large { tokio::task::spawn_blocking(compile).await.ok()? } else { compile() };
     Some(Snapshot { revision, content: Arc::new(content) })
+}
+
+#[cfg(test)]
+mod tests {
+    use async_trait::async_trait;
+    use burgee_core::store::Wakeups;
+    use tokio::sync::Notify;
+
+    use super::*;
+    use crate::testing::{KEY, environment};
+
+    /// A database that tells when it is asked for an environment, and answers when it is told to.
+    #[derive(Default)]
+    struct Slow {
+        asked: Notify,
+        answer: Notify,
+    }
+
+    #[async_trait]
+    impl FlagFeed for Slow {
+        async fn environment_of_key(&self, _: &SecretHash) -> Result<Option<EnvironmentRef>> {
+            Ok(Some(EnvironmentRef(1)))
+        }
+
+        async fn load_environment(&self, _: EnvironmentRef) -> Result<Option<LoadedEnvironment>> {
+            self.asked.notify_one();
+            self.answer.notified().await;
+            Ok(Some(environment(5, Vec::new())))
+        }
+
+        async fn revisions(&self, _: &[ProjectRef]) -> Result<Vec<(ProjectRef, i64)>> {
+            Ok(Vec::new())
+        }
+
+        async fn touched(
+            &self,
+            _: ProjectRef,
+            _: i64,
+            _: i64,
+            _: &[EnvironmentRef],
+        ) -> Result<Vec<EnvironmentRef>> {
+            Ok(Vec::new())
+        }
+
+        async fn wakeups(&self) -> Result<Box<dyn Wakeups>> {
+            Err(database_unavailable("it tells nothing"))
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_written_during_the_first_read_is_looked_at() {
+        let (feed, project) = (Arc::new(Slow::default()), ProjectRef(1));
+        let environments = Arc::new(Environments::new(
+            feed.clone(),
+            Arc::new(Settings::default()),
+            TaskTracker::new(),
+            CancellationToken::new(),
+        ));
+        let write = async {
+            feed.asked.notified().await;
+            environments.hints.add(project, Hint::Written);
+            // The follower takes it, and finds nothing to look at.
+            environments.hints.next().await;
+            assert!(environments.of_project(project).is_empty());
+            feed.answer.notify_one();
+        };
+        let hash = SecretHash::of(KEY);
+        let (found, ()) = tokio::join!(environments.find_by_key(&hash), write);
+        assert!(found.unwrap().is_some());
+        assert_eq!(environments.of_project(project).len(), 1);
+        let hinted = tokio::time::timeout(Duration::from_secs(5), environments.hints.next()).await.unwrap();
+        assert_eq!(hinted.projects, HashMap::from([(project, Hint::Asked)]));
+    }
 }

@@ -72,6 +72,7 @@ pub(crate) async fn follow(
         questions: FuturesUnordered::new(),
         projects: HashMap::new(),
         looked_at: HashSet::new(),
+        ahead: HashMap::new(),
         poll: Poll { is_running: false, is_wanted: true, failures: 0, not_before: Instant::now() },
     };
     shutdown.run_until_cancelled(follower.run()).await;
@@ -85,7 +86,15 @@ struct Follower {
     projects: HashMap<ProjectRef, Hint>,
     /// Projects that are being looked at: one look at a time each.
     looked_at: HashSet<ProjectRef>,
+    /// Projects of which a newer revision is held than the database told of when it was asked last.
+    ahead: HashMap<ProjectRef, Ahead>,
     poll: Poll,
+}
+
+struct Ahead {
+    /// What was held then.
+    held: i64,
+    is_told: bool,
 }
 
 struct Poll {
@@ -159,6 +168,7 @@ impl Follower {
                 self.poll.failures = 0;
                 self.poll.not_before = asked_at;
                 self.environments.database.note_answer(asked_at);
+                self.ahead.retain(|project, _| revisions.contains_key(project));
                 for project in projects {
                     self.compare(project, revisions.get(&project).copied(), asked_at);
                 }
@@ -178,15 +188,42 @@ impl Follower {
 
     /// Compares what is held of a project with its revision in the database; `None` if it is gone.
     fn compare(&mut self, project: ProjectRef, revision: Option<i64>, asked_at: Instant) {
+        let mut ahead = None;
         for slot in self.environments.of_project(project) {
             let held = slot.snapshot().map_or(0, |snapshot| snapshot.revision);
             match revision {
-                Some(revision) if held >= revision => slot.confirmed.advance(asked_at),
+                Some(revision) if held == revision => slot.confirmed.advance(asked_at),
+                Some(revision) if held > revision => ahead = ahead.max(Some((held, revision))),
                 Some(_) | None => {
                     self.projects.entry(project).or_insert(Hint::Asked);
                 }
             }
         }
+        match ahead {
+            Some((held, revision)) => self.note_ahead(project, held, revision),
+            None => {
+                self.ahead.remove(&project);
+            }
+        }
+    }
+
+    /// Notes that the database told of an older revision than is held. Once is nothing: the newer one may have been read
+    /// while the answer was on its way. If it has still not told of what was held before it was asked, it was set back.
+    fn note_ahead(&mut self, project: ProjectRef, held: i64, revision: i64) {
+        let former = self.ahead.remove(&project);
+        let is_set_back = former.as_ref().is_some_and(|former| revision < former.held);
+        let was_told = former.is_some_and(|former| former.is_told);
+        if is_set_back && !was_told {
+            warn!(
+                project = project.0,
+                revision,
+                held,
+                "the database is at revision {revision} of project {}, and revision {held} is served: if a backup was \
+                 restored, restart the server",
+                project.0
+            );
+        }
+        self.ahead.insert(project, Ahead { held, is_told: is_set_back || was_told });
     }
 
     fn tell_readiness(&self) {
@@ -231,7 +268,9 @@ async fn look_closely(environments: &Arc<Environments>, project: ProjectRef) -> 
     let mut behind = Vec::new();
     for slot in environments.of_project(project) {
         match slot.snapshot().map(|snapshot| snapshot.revision) {
-            Some(held) if held >= revision => slot.confirmed.advance(asked_at),
+            Some(held) if held == revision => slot.confirmed.advance(asked_at),
+            // Read in the meantime, or the database was set back, which the poll tells.
+            Some(held) if held > revision => {}
             Some(held) if revision < i64::MAX => behind.push((slot, held)),
             Some(_) | None => reads.push(slot),
         }

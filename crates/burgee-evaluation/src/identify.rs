@@ -3,7 +3,7 @@
 use burgee_core::Result;
 use burgee_core::identity::{Trait, TraitChanges};
 use burgee_core::name::{Identifier, TraitKey};
-use burgee_core::store::{IdentityWrite, StoredIdentity};
+use burgee_core::store::IdentityWrite;
 use burgee_core::{Error, Violation};
 use burgee_proto::evaluation::v1 as pb;
 use chrono::Utc;
@@ -77,12 +77,15 @@ async fn write(
         false => TraitChanges::default(),
     };
     let write = IdentityWrite { environment, identifier: identifier.clone(), changes, now: Utc::now() };
-    let stored: StoredIdentity = match shared.writer.identify(write).await {
+    let written = match shared.writer.identify(write).await {
         // The environment was deleted, and its keys with it.
         Err(Error::NotFound { .. }) => return Err(Refusal::Unknown.into()),
         written => written?,
     };
-    Ok(shared.identities.remember(environment, identifier.clone(), stored))
+    let known = Arc::new(written);
+    // The answer is what was stored then, even if something newer is known by now.
+    shared.identities.remember(environment, identifier, &known);
+    Ok(known)
 }
 
 /// Returns the changes that are to be stored.

@@ -12,7 +12,7 @@ use burgee_core::store::{EnvironmentRef, IdentityStore, StoredIdentity};
 use burgee_core::value::TraitValue;
 use burgee_core::{Error, Result};
 use quick_cache::Weighter;
-use quick_cache::sync::Cache;
+use quick_cache::sync::{Cache, EntryAction, EntryResult};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -34,10 +34,16 @@ const TYPICAL_ENTRY_BYTES: u64 = 500;
 pub(crate) struct Known {
     /// The identity.
     pub(crate) stored: StoredIdentity,
+    /// What was stored at this instant is in it: when the read began, or after a write was durable.
     read_at: Instant,
 }
 
 impl Known {
+    /// Creates what is known of an identity since an instant.
+    pub(crate) fn new(stored: StoredIdentity, read_at: Instant) -> Self {
+        Self { stored, read_at }
+    }
+
     /// Returns how long ago the identity was read.
     pub(crate) fn age(&self, now: Instant) -> Duration {
         now.saturating_duration_since(self.read_at)
@@ -120,16 +126,32 @@ impl Identities {
         identifiers.iter().map(|identifier| self.remembered(environment, identifier)).collect()
     }
 
-    /// Remembers what was stored.
+    /// Remembers what was stored, unless something newer is known; returns what is known then.
+    ///
+    /// So what `Identify` wrote wins over reads that began before it was durable, however late they end.
     pub(crate) fn remember(
         &self,
         environment: EnvironmentRef,
-        identifier: Identifier,
-        stored: StoredIdentity,
+        identifier: &Identifier,
+        known: &Arc<Known>,
     ) -> Arc<Known> {
-        let known = Arc::new(Known { stored, read_at: Instant::now() });
-        self.cache.insert((environment, identifier), Arc::clone(&known));
-        known
+        let key = (environment, identifier.clone());
+        let entry = self.cache.entry(&key, None, |_, held| {
+            if !known.is_older_than(held) {
+                *held = Arc::clone(known);
+            }
+            EntryAction::<Arc<Known>>::Retain(Arc::clone(held))
+        });
+        match entry {
+            EntryResult::Retained(held) => held,
+            EntryResult::Vacant(place) => {
+                // If the entry has been taken in the meantime, it is somebody else's.
+                place.insert(Arc::clone(known)).ok();
+                Arc::clone(known)
+            }
+            // Nothing is removed, and there is no limit to run out.
+            EntryResult::Removed(..) | EntryResult::Replaced(..) | EntryResult::Timeout => Arc::clone(known),
+        }
     }
 
     fn remembered(&self, environment: EnvironmentRef, identifier: &Identifier) -> Result<Arc<Known>> {
@@ -161,9 +183,11 @@ impl Identities {
     async fn read(&self, environment: EnvironmentRef, identifiers: &[Identifier]) -> Result<Vec<Arc<Known>>> {
         let mut known = Vec::with_capacity(identifiers.len());
         for identifiers in identifiers.chunks(self.settings.identity_read_batch.max(1)) {
+            let asked_at = Instant::now();
             let stored = self.store.stored_identities(environment, identifiers).await?;
             known.extend(identifiers.iter().zip(stored).map(|(identifier, stored)| {
-                self.remember(environment, identifier.clone(), stored.unwrap_or_default())
+                let known = Known::new(stored.unwrap_or_default(), asked_at);
+                self.remember(environment, identifier, &Arc::new(known))
             }));
         }
         Ok(known)
@@ -231,5 +255,35 @@ impl Weighter<CacheKey, Arc<Known>> for Weight {
             size_of_val(value) + size_of_val(key) + key.len() + text
         });
         ENTRY_BYTES + (texts + traits.sum::<usize>()) as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::shared;
+
+    #[tokio::test]
+    async fn a_read_that_began_earlier_does_not_replace_what_is_newer() {
+        let shared = shared();
+        let (environment, eve) = (EnvironmentRef(1), Identifier::parse("eve").unwrap());
+        let start = Instant::now();
+        let known = |text: &str, seconds| {
+            let stored = StoredIdentity { hashing_key: Some(text.to_owned()), ..StoredIdentity::default() };
+            Arc::new(Known::new(stored, start + Duration::from_secs(seconds)))
+        };
+        for (text, seconds, expected) in [
+            ("read", 1, "read"),
+            ("written", 3, "written"),
+            ("read before it was written", 2, "written"),
+            ("written along with it", 3, "written along with it"),
+            ("read later", 4, "read later"),
+        ] {
+            let returned = shared.identities.remember(environment, &eve, &known(text, seconds));
+            let held = shared.identities.remembered(environment, &eve).unwrap();
+            for known in [returned, held] {
+                assert_eq!(known.stored.hashing_key.as_deref(), Some(expected), "{text}");
+            }
+        }
     }
 }

@@ -36,7 +36,7 @@ pub struct Settings {
     pub identify_linger: Duration,
     /// Identities that wait to be written.
     pub identify_queue: usize,
-    /// How long a caller of `Identify` waits until its batch is durable.
+    /// How long a caller of `Identify` waits until its batch is durable, and how long writing a batch may take.
     pub identify_timeout: Duration,
     /// Identities that one query reads.
     pub identity_read_batch: usize,

@@ -28,7 +28,9 @@ pub(crate) struct Content {
     pub(crate) revision: i64,
     /// The environment's project.
     pub(crate) project: ProjectRef,
-    /// Tells the environment from all others, also those of other databases.
+    /// Tells the environment from all others, also those of other databases: its hashing key is a random id, unless
+    /// somebody chose it. The same environment in a database that was restored from a backup is not told from what it
+    /// was before.
     pub(crate) fingerprint: Digest,
     /// See [`LoadedEnvironment::settings_revision`].
     pub(crate) settings_revision: i64,
@@ -83,6 +85,7 @@ impl Content {
         let fingerprint = Sha256::new()
             .chain_update(environment.0.to_be_bytes())
             .chain_update(created_revision.to_be_bytes())
+            .chain_update(Sha256::digest(&rules.hashing_key))
             .chain_update(name.to_string());
         let is_entangled = rules.segments.iter().any(|segment| look_at_flags(&segment.rules));
         let ruleset = Ruleset::compile(rules);
@@ -238,6 +241,17 @@ mod tests {
             loaded.rules.segments = vec![segment("s", property, "x")];
             assert_eq!(compile(loaded, None).content.is_entangled, expected, "{property}");
         }
+    }
+
+    #[test]
+    fn environments_of_other_databases_have_other_fingerprints() {
+        let fingerprint = |hashing_key: &str| {
+            let mut loaded = environment(1, Vec::new());
+            loaded.rules.hashing_key = hashing_key.to_owned();
+            compile(loaded, None).content.fingerprint
+        };
+        assert_eq!(fingerprint("a"), fingerprint("a"));
+        assert_ne!(fingerprint("a"), fingerprint("b"));
     }
 
     #[test]

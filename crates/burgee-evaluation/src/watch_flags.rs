@@ -92,29 +92,17 @@ fn responses(
     async_stream::stream! {
         let mut event = watcher.begin(&mut receiver, token).await;
         loop {
-            match event {
-                Event::Changes(mut changes) => {
-                    // Parts are made as they are taken. What was not sent to its end was not sent.
-                    while !watcher.shared.shutdown.is_cancelled() {
-                        let Some(part) = changes.next() else { break };
-                        yield Ok(watcher.part(&changes, part));
-                    }
-                }
-                Event::UpToDate(snapshot) => {
-                    let message = Message::UpToDate(pb::UpToDate {});
-                    yield Ok(watcher.caught_up(&snapshot, message));
-                }
-                Event::Checkpoint(snapshot) => {
-                    let stale_for = watcher.stale_for();
-                    let message = Message::Checkpoint(pb::Checkpoint { stale_for });
-                    yield Ok(watcher.caught_up(&snapshot, message));
-                }
-                Event::Goodbye(reason) => {
-                    yield Ok(watcher.goodbye(reason));
-                    return;
-                }
+            let is_over = matches!(event, Event::Goodbye(_));
+            let (message, rest) = watcher.message(event);
+            yield Ok(message);
+            if is_over {
+                return;
             }
-            event = watcher.next(&mut receiver).await;
+            event = match rest {
+                // Parts are made as they are taken. What was not sent to its end was not sent.
+                Some(changes) if !watcher.shared.shutdown.is_cancelled() => Event::Changes(changes),
+                Some(_) | None => watcher.next(&mut receiver).await,
+            };
         }
     }
 }
@@ -301,6 +289,27 @@ impl Watcher {
         Instant::now().checked_add(left).map_or(instant, |expiry| instant.min(expiry))
     }
 
+    /// Makes the next message of an event, and returns what is to follow it. After the last one that is nothing, so that
+    /// a subscriber who does not take it holds up no snapshot.
+    fn message(&mut self, event: Event) -> (pb::WatchFlagsResponse, Option<Changes>) {
+        match event {
+            Event::Changes(mut changes) => {
+                let part = changes.part();
+                let is_last = part.last;
+                let message = self.part(&changes, part);
+                (message, Some(changes).filter(|_| !is_last))
+            }
+            Event::UpToDate(snapshot) => {
+                (self.caught_up(&snapshot, Message::UpToDate(pb::UpToDate {})), None)
+            }
+            Event::Checkpoint(snapshot) => {
+                let checkpoint = pb::Checkpoint { stale_for: self.stale_for() };
+                (self.caught_up(&snapshot, Message::Checkpoint(checkpoint)), None)
+            }
+            Event::Goodbye(reason) => (self.goodbye(reason), None),
+        }
+    }
+
     fn part(&mut self, changes: &Changes, part: Part) -> pb::WatchFlagsResponse {
         let Part { flags, removed, last } = part;
         let message = match changes.reason() {
@@ -359,34 +368,68 @@ fn traits_digest(known: Option<&Known>) -> Digest {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::StreamExt as _;
+
     use super::*;
-    use crate::testing::{KEY, shared};
+    use crate::testing::{KEY, compile, environment, feature, shared};
 
     /// What one subscriber may take, beside what the server takes for every stream.
     const BYTES: usize = 1_100;
 
-    #[tokio::test]
-    async fn a_subscriber_is_small() {
+    fn watcher() -> Watcher {
         let shared = shared();
         let slot = Arc::new(Slot::new(burgee_core::store::EnvironmentRef(1), Instant::now()));
         let hash = SecretHash::of(KEY);
-        let receiver = slot.subscribe();
-        let watcher = Watcher {
+        Watcher {
             slot,
             hash,
             kind: KeyKind::ServerSide,
             who: None,
             selection: None,
             request: Digest::default(),
-            interval: Duration::from_secs(15),
+            interval: Duration::from_millis(20),
             known: None,
             traits: Digest::default(),
             expires_at: None,
             sent: 0,
             _place: shared.streams.take(hash, None, &shared.settings).unwrap(),
             shared,
-        };
+        }
+    }
+
+    #[tokio::test]
+    async fn a_subscriber_is_small() {
+        let watcher = watcher();
+        let receiver = watcher.slot.subscribe();
         let bytes = size_of_val(&responses(watcher, receiver, None));
         assert!(bytes <= BYTES, "{bytes}");
+    }
+
+    #[tokio::test]
+    async fn a_subscriber_that_takes_nothing_more_holds_no_snapshot() {
+        let watcher = watcher();
+        let slot = Arc::clone(&watcher.slot);
+        slot.publish(compile(environment(1, vec![feature("a", 1)]), None));
+        let receiver = slot.subscribe();
+        let mut stream = Box::pin(responses(watcher, receiver, None));
+        let mut revision = 1;
+        let mut check = |response: Option<Result<pb::WatchFlagsResponse, Status>>, expected: &str| {
+            let event = response.unwrap().unwrap().event.unwrap();
+            let actual = match event {
+                Message::Snapshot(_) => "snapshot",
+                Message::Update(_) => "update",
+                Message::UpToDate(_) => "up to date",
+                Message::Checkpoint(_) => "checkpoint",
+                Message::Goodbye(_) => "goodbye",
+            };
+            assert_eq!(actual, expected);
+            let served = Arc::downgrade(&slot.snapshot().unwrap().content);
+            revision += 1;
+            slot.publish(compile(environment(revision, vec![feature("a", revision)]), None));
+            assert!(served.upgrade().is_none(), "a {expected} holds up its snapshot");
+        };
+        check(stream.next().await, "snapshot");
+        check(stream.next().await, "update");
+        check(stream.next().await, "update");
     }
 }

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use burgee_core::store::{IdentityStore, IdentityWrite, StoredIdentity};
 use burgee_core::{Error, Result};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::database::{database_unavailable, repeat};
+use crate::identities::Known;
 use crate::moment::back_off;
 use crate::settings::Settings;
 
@@ -21,7 +22,7 @@ pub(crate) struct Writer {
 
 struct Waiting {
     write: IdentityWrite,
-    answer: oneshot::Sender<Result<StoredIdentity>>,
+    answer: oneshot::Sender<Result<Known>>,
 }
 
 impl Writer {
@@ -45,7 +46,7 @@ impl Writer {
     }
 
     /// Writes an identity; returns it as it is stored then.
-    pub(crate) async fn identify(&self, write: IdentityWrite) -> Result<StoredIdentity> {
+    pub(crate) async fn identify(&self, write: IdentityWrite) -> Result<Known> {
         let (answer, answered) = oneshot::channel();
         self.queue.try_send(Waiting { write, answer }).map_err(|refused| match refused {
             mpsc::error::TrySendError::Full(_) => {
@@ -53,12 +54,16 @@ impl Writer {
             }
             mpsc::error::TrySendError::Closed(_) => shutting_down(),
         })?;
-        match tokio::time::timeout(self.settings.identify_timeout, answered).await {
+        match timeout(self.settings.identify_timeout, answered).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) => Err(shutting_down()),
-            Err(_) => Err(database_unavailable("the identity was not written in time; it may still be")),
+            Err(_) => Err(late()),
         }
     }
+}
+
+fn late() -> Error {
+    database_unavailable("the identity was not written in time; it may still be")
 }
 
 fn shutting_down() -> Error {
@@ -97,6 +102,11 @@ impl WriterTask {
             }
             self.fill(&mut batch).await;
             self.busy = batch.len();
+            // Whoever has stopped waiting was told that it failed.
+            batch.retain(|waiting| !waiting.answer.is_closed());
+            if batch.is_empty() {
+                continue;
+            }
             if self.refuse_until.is_some_and(|until| Instant::now() < until) {
                 refuse(&mut batch, &database_unavailable("the database failed a moment ago"));
             } else {
@@ -121,18 +131,16 @@ impl WriterTask {
     async fn write(&mut self, batch: &mut Vec<Waiting>) {
         let (writes, callers): (Vec<_>, Vec<_>) =
             batch.drain(..).map(|waiting| (waiting.write, waiting.answer)).unzip();
-        let outcome = match self.store.identify(&writes).await {
-            // One of them may be the cause; the others should not suffer for it.
-            Err(Error::Storage(_)) if writes.len() > 1 => Ok(self.write_singly(&writes).await),
-            outcome => outcome,
-        };
+        // After so long, none of these callers waits any more. The others must not wait for a connection that hangs.
+        let outcome = timeout(self.settings.identify_timeout, self.write_all(&writes)).await;
+        let outcome = outcome.unwrap_or_else(|_| Err(late()));
         match outcome {
             Ok(answers) => {
                 self.failures = 0;
                 self.refuse_until = None;
                 for (caller, answer) in callers.into_iter().zip(answers) {
-                    // Whoever has stopped waiting needs no answer.
-                    caller.send(answer).ok();
+                    // Later ones of a batch are known to be later. Whoever has stopped waiting needs no answer.
+                    caller.send(answer.map(|stored| Known::new(stored, Instant::now()))).ok();
                 }
             }
             Err(error) => {
@@ -145,6 +153,14 @@ impl WriterTask {
                     caller.send(Err(repeat(&error))).ok();
                 }
             }
+        }
+    }
+
+    async fn write_all(&self, writes: &[IdentityWrite]) -> Result<Vec<Result<StoredIdentity>>> {
+        match self.store.identify(writes).await {
+            // One of them may be the cause; the others should not suffer for it.
+            Err(Error::Storage(_)) if writes.len() > 1 => Ok(self.write_singly(writes).await),
+            outcome => outcome,
         }
     }
 
@@ -162,5 +178,82 @@ impl WriterTask {
 fn refuse(batch: &mut Vec<Waiting>, error: &Error) {
     for waiting in batch.drain(..) {
         waiting.answer.send(Err(repeat(error))).ok();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::time::Duration;
+
+    use async_trait::async_trait;
+    use burgee_core::identity::TraitChanges;
+    use burgee_core::name::Identifier;
+    use burgee_core::store::EnvironmentRef;
+
+    use super::*;
+
+    /// A database whose first connection hangs.
+    #[derive(Default)]
+    struct Hanging {
+        asked: Mutex<Vec<String>>,
+    }
+
+    #[async_trait]
+    impl IdentityStore for Hanging {
+        async fn stored_identities(
+            &self,
+            _: EnvironmentRef,
+            _: &[Identifier],
+        ) -> Result<Vec<Option<StoredIdentity>>> {
+            unreachable!("nobody reads");
+        }
+
+        async fn identify(&self, writes: &[IdentityWrite]) -> Result<Vec<Result<StoredIdentity>>> {
+            let is_first = {
+                let mut asked = self.asked.lock().unwrap();
+                asked.extend(writes.iter().map(|write| write.identifier.as_str().to_owned()));
+                asked.len() == writes.len()
+            };
+            if is_first {
+                std::future::pending::<()>().await;
+            }
+            Ok(writes.iter().map(|_| Ok(StoredIdentity::default())).collect())
+        }
+    }
+
+    fn write(identifier: &str) -> IdentityWrite {
+        IdentityWrite {
+            environment: EnvironmentRef(1),
+            identifier: Identifier::parse(identifier).unwrap(),
+            changes: TraitChanges::default(),
+            now: chrono::Utc::now(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_write_that_hangs_does_not_hold_up_others_for_ever() {
+        let store = Arc::new(Hanging::default());
+        let settings = Settings { identify_timeout: Duration::from_millis(100), ..Settings::default() };
+        let (writer, task) = Writer::new(store.clone(), Arc::new(settings), CancellationToken::new());
+        let task = tokio::spawn(task.run());
+        let hung = writer.identify(write("hung"));
+        let given_up = async {
+            // Queued behind the one that hangs, by somebody who does not wait.
+            while store.asked.lock().unwrap().is_empty() {
+                tokio::task::yield_now().await;
+            }
+            timeout(Duration::from_millis(1), writer.identify(write("given-up"))).await.unwrap_err();
+        };
+        let (hung, ()) = tokio::join!(hung, given_up);
+        assert!(matches!(hung, Err(Error::Unavailable { reason: "DATABASE_UNAVAILABLE", .. })), "{hung:?}");
+        // At first, the database is left alone.
+        while writer.identify(write("next")).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let asked = store.asked.lock().unwrap().clone();
+        assert_eq!(asked, ["hung", "next"]);
+        drop(writer);
+        task.await.unwrap();
     }
 }

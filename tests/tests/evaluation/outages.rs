@@ -28,6 +28,7 @@ both! {
     a_service_starts_without_a_database,
     readiness_follows_the_database,
     a_poll_finds_what_no_notification_told,
+    a_database_that_was_set_back_is_not_up_to_date,
     a_replica_that_is_behind_is_silent_until_it_has_caught_up,
     a_replica_that_stays_behind_says_goodbye,
     idle_environments_are_forgotten_and_come_back,
@@ -295,6 +296,29 @@ async fn a_poll_finds_what_no_notification_told(world: World) {
     let elsewhere = world.write(switch("production", "banner", false)).await;
     let request = pb::EvaluateFlagsRequest { min_revision: elsewhere, ..Default::default() };
     service.client(SERVER_KEY).await.evaluate_flags(request).await.unwrap();
+}
+
+async fn a_database_that_was_set_back_is_not_up_to_date(world: World) {
+    let world = world.served().await;
+    let distant = Distant::new(&world, Line::Open);
+    let service = distant.serve(hasty()).await;
+    let client = service.client(SERVER_KEY).await;
+    let stale_for = async || {
+        let answer = client.clone().evaluate_flags(pb::EvaluateFlagsRequest::default()).await.unwrap();
+        answer.into_inner().stale_for
+    };
+    stale_for().await;
+    until("the replica has asked", async || !distant.revisions.lock().unwrap().is_empty()).await;
+    let held = distant.revisions.lock().unwrap().clone();
+    distant.set(Line::Behind);
+    until("the answers are stale", async || {
+        *distant.revisions.lock().unwrap() =
+            held.iter().map(|(project, revision)| (*project, revision - 1)).collect();
+        stale_for().await.is_some()
+    })
+    .await;
+    distant.set(Line::Open);
+    until("the answers are fresh", async || stale_for().await.is_none()).await;
 }
 
 /// Returns a token at a revision that the distant database does not tell of.

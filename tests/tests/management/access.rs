@@ -16,6 +16,7 @@ use crate::world::*;
 both! {
     every_method_refuses_a_caller_without_a_token,
     a_token_is_refused_once_it_is_revoked,
+    a_token_that_has_expired_says_so,
     a_user_manages_their_own_tokens_and_nothing_else,
     a_token_of_an_organisation_is_no_user,
     the_first_user_is_created_once,
@@ -87,6 +88,33 @@ async fn a_token_is_refused_once_it_is_revoked(world: World) {
     check(outcome, Code::Unauthenticated, "CREDENTIAL_INVALID");
     let outcome = world.as_caller("bgt_guess").users().get_current_user(GetCurrentUserRequest {}).await;
     check(outcome, Code::Unauthenticated, "CREDENTIAL_INVALID");
+}
+
+async fn a_token_that_has_expired_says_so(world: World) {
+    let soon = Utc::now() + chrono::TimeDelta::seconds(2);
+    let request = CreateTokenRequest {
+        parent: "users/administrator".into(),
+        token_id: "short".into(),
+        token: Some(pb::Token {
+            expire_time: Some(burgee_proto::time::timestamp(soon)),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    let secret = world.users().create_token(request).await.unwrap().into_inner().secret;
+    let other = world.as_caller(&secret);
+    let call = || async { other.users().get_current_user(GetCurrentUserRequest {}).await };
+    call().await.unwrap();
+    let expired = async {
+        loop {
+            if let Err(status) = call().await {
+                return status;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let status = tokio::time::timeout(Duration::from_secs(30), expired).await.unwrap();
+    check::<()>(Err(status), Code::Unauthenticated, "CREDENTIAL_EXPIRED");
 }
 
 async fn a_user_manages_their_own_tokens_and_nothing_else(world: World) {
