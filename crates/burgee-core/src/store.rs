@@ -260,6 +260,8 @@ pub struct LoadedEnvironment {
     pub settings_revision: i64,
     /// The project's revision that created the environment: nothing can be said of it before.
     pub created_revision: i64,
+    /// When it was created: tells apart environments of the same name, number and revision in different databases.
+    pub created_at: DateTime<Utc>,
     /// See [`crate::project::Environment::hide_disabled_flags`].
     pub hide_disabled_flags: bool,
     /// See [`crate::project::Environment::allow_client_traits`].

@@ -39,7 +39,6 @@ pub(crate) struct Changes {
     flags: Vec<usize>,
     /// Keys that are to be removed, the next one last.
     removed: Vec<String>,
-    is_done: bool,
 }
 
 /// A part.
@@ -63,7 +62,7 @@ impl Changes {
         let mut flags = View { content: &snapshot.content, kind }.select(selection);
         flags.reverse();
         let identity = identity.map(Box::new);
-        Self { snapshot, kind, identity, reason: Some(reason), flags, removed: Vec::new(), is_done: false }
+        Self { snapshot, kind, identity, reason: Some(reason), flags, removed: Vec::new() }
     }
 
     /// Prepares an update; `None` if nothing that the subscriber sees has changed.
@@ -88,7 +87,7 @@ impl Changes {
         flags.reverse();
         removed.reverse();
         let identity = identity.map(Box::new);
-        Some(Self { snapshot, kind, identity, reason: None, flags, removed, is_done: false })
+        Some(Self { snapshot, kind, identity, reason: None, flags, removed })
     }
 
     /// Returns why it is a snapshot, if it is one.
@@ -96,7 +95,7 @@ impl Changes {
         self.reason
     }
 
-    /// Takes as many flags and keys as a part has room for.
+    /// Takes as many flags and keys as the next part has room for. After the last part, there is none to take.
     pub(crate) fn part(&mut self) -> Part {
         let view = View { content: &self.snapshot.content, kind: self.kind };
         let evaluation = view.content.ruleset.evaluate(self.identity.as_deref());
@@ -135,19 +134,6 @@ impl Changes {
     }
 }
 
-impl Iterator for Changes {
-    type Item = Part;
-
-    fn next(&mut self) -> Option<Part> {
-        if self.is_done {
-            return None;
-        }
-        let part = self.part();
-        self.is_done = part.last;
-        Some(part)
-    }
-}
-
 /// Returns the keys of features that a subscriber may have and that are gone, or out of its sight.
 fn gone(view: View<'_>, since: i64, selection: Option<&[FeatureKey]>) -> Vec<String> {
     let is_selected = |key: &str| {
@@ -179,6 +165,14 @@ mod tests {
     use super::*;
     use crate::testing::{compile, environment, feature, large, secret};
 
+    fn parts(mut changes: Changes) -> Vec<Part> {
+        let mut parts = vec![changes.part()];
+        while parts.last().is_some_and(|part| !part.last) {
+            parts.push(changes.part());
+        }
+        parts
+    }
+
     /// Returns the keys of flags and the keys removed, of an update as a whole.
     fn update(
         snapshot: &Snapshot,
@@ -190,7 +184,7 @@ mod tests {
             |keys: &[&str]| keys.iter().map(|key| FeatureKey::parse(key).unwrap()).collect::<Vec<_>>();
         let selection = selection.map(parse);
         let changes = Changes::update(Arc::new(snapshot.clone()), kind, None, selection.as_deref(), since)?;
-        let parts: Vec<_> = changes.collect();
+        let parts = parts(changes);
         assert!(parts.iter().rev().skip(1).all(|part| !part.last) && parts.last().unwrap().last);
         let flags = parts.iter().flat_map(|part| part.flags.iter().map(|flag| flag.key.clone()));
         Some((flags.collect(), parts.iter().flat_map(|part| part.removed.clone()).collect()))
@@ -233,7 +227,7 @@ mod tests {
         check(update(&snapshot, CLIENT, None, Since::Revision(3)), &[], &["off"]);
         check(update(&snapshot, CLIENT, None, Since::Everything(8)), &["a"], &["off"]);
         let all = Changes::snapshot(Arc::new(snapshot), CLIENT, None, None, pb::SnapshotReason::Initial);
-        let parts: Vec<_> = all.collect();
+        let parts = parts(all);
         assert_eq!((parts.len(), parts[0].flags.len(), parts[0].removed.len()), (1, 1, 0));
     }
 
@@ -257,7 +251,7 @@ mod tests {
         let features = (0..20).map(|index| large(&format!("f{index:02}"), 1, 20_000)).collect();
         let snapshot = Arc::new(compile(environment(1, features), None));
         let all = Changes::snapshot(Arc::clone(&snapshot), SERVER, None, None, pb::SnapshotReason::Initial);
-        let parts: Vec<_> = all.collect();
+        let parts = parts(all);
         assert_eq!(parts.len(), 2);
         let keys: Vec<_> =
             parts.iter().flat_map(|part| part.flags.iter().map(|flag| flag.key.clone())).collect();
@@ -282,6 +276,6 @@ mod tests {
     fn an_environment_without_flags_has_a_snapshot() {
         let snapshot = Arc::new(compile(environment(1, Vec::new()), None));
         let all = Changes::snapshot(snapshot, SERVER, None, None, pb::SnapshotReason::Initial);
-        assert_eq!(all.collect::<Vec<_>>(), [Part { last: true, ..Part::default() }]);
+        assert_eq!(parts(all), [Part { last: true, ..Part::default() }]);
     }
 }

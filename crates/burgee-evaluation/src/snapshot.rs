@@ -28,8 +28,7 @@ pub(crate) struct Content {
     pub(crate) revision: i64,
     /// The environment's project.
     pub(crate) project: ProjectRef,
-    /// Tells the environment from all others, also those of other databases: its hashing key is a random id, unless
-    /// somebody chose it. The same environment in a database that was restored from a backup is not told from what it
+    /// Tells the environment from all others, also those of other databases, by the time of its creation. The same environment in a database that was restored from a backup is not told from what it
     /// was before.
     pub(crate) fingerprint: Digest,
     /// See [`LoadedEnvironment::settings_revision`].
@@ -72,6 +71,7 @@ impl Content {
             revision,
             settings_revision,
             created_revision,
+            created_at,
             hide_disabled_flags,
             allow_client_traits,
             identity_hashing,
@@ -85,7 +85,7 @@ impl Content {
         let fingerprint = Sha256::new()
             .chain_update(environment.0.to_be_bytes())
             .chain_update(created_revision.to_be_bytes())
-            .chain_update(Sha256::digest(&rules.hashing_key))
+            .chain_update(created_at.timestamp_micros().to_be_bytes())
             .chain_update(name.to_string());
         let is_entangled = rules.segments.iter().any(|segment| look_at_flags(&segment.rules));
         let ruleset = Ruleset::compile(rules);
@@ -245,13 +245,13 @@ mod tests {
 
     #[test]
     fn environments_of_other_databases_have_other_fingerprints() {
-        let fingerprint = |hashing_key: &str| {
+        let fingerprint = |microseconds: i64| {
             let mut loaded = environment(1, Vec::new());
-            loaded.rules.hashing_key = hashing_key.to_owned();
+            loaded.created_at = chrono::DateTime::from_timestamp_micros(microseconds).unwrap();
             compile(loaded, None).content.fingerprint
         };
-        assert_eq!(fingerprint("a"), fingerprint("a"));
-        assert_ne!(fingerprint("a"), fingerprint("b"));
+        assert_eq!(fingerprint(1), fingerprint(1));
+        assert_ne!(fingerprint(1), fingerprint(2));
     }
 
     #[test]

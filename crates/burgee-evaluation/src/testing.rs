@@ -41,6 +41,7 @@ pub(crate) fn environment(revision: i64, features: Vec<FeatureRules>) -> LoadedE
         revision,
         settings_revision: 1,
         created_revision: 1,
+        created_at: chrono::DateTime::UNIX_EPOCH,
         hide_disabled_flags: false,
         allow_client_traits: true,
         identity_hashing: IdentityHashing::Composite,

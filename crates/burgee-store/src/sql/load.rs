@@ -34,6 +34,7 @@ struct EnvironmentRecord {
     hashing_key: String,
     settings_revision: i64,
     created_revision: i64,
+    created_at: DateTime<Utc>,
     revision: i64,
     persist_trait_data: bool,
     stop_serving_flags: bool,
@@ -116,6 +117,7 @@ impl Backend {
             revision: record.revision,
             settings_revision: record.settings_revision,
             created_revision: record.created_revision,
+            created_at: record.created_at,
             hide_disabled_flags: record.hide_disabled_flags,
             allow_client_traits: record.allow_client_traits,
             identity_hashing: parse_identity_hashing(&record.identity_hashing)?,
@@ -140,7 +142,7 @@ async fn environment_record(
     sqlx::query_as(concat!(
         "SELECT e.project_id, o.key AS organisation_key, p.key AS project_key, e.key, e.display_name,
             e.hide_disabled_flags, e.allow_client_traits, e.identity_hashing, e.hashing_key, e.settings_revision,
-            e.created_revision, p.revision, o.persist_trait_data, o.stop_serving_flags,
+            e.created_revision, e.created_at, p.revision, o.persist_trait_data, o.stop_serving_flags,
             (SELECT ",
         pairs!("t.key", "t.revision"),
         " FROM feature_tombstones t WHERE t.project_id = e.project_id) AS deleted_features
