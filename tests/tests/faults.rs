@@ -139,15 +139,15 @@ async fn assert_nothing_lost(server: &Server, ids: &[String]) {
     assert_eq!(logged.iter().collect::<BTreeSet<_>>().len(), WRITES);
 }
 
-/// Waits until a share of the writes was answered.
-async fn reached(progress: &AtomicUsize, writes: usize) {
+/// Waits until something was counted often enough.
+async fn reached(counter: &AtomicUsize, count: usize) {
     timeout(PATIENCE, async {
-        while progress.load(Ordering::SeqCst) < writes {
+        while counter.load(Ordering::SeqCst) < count {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     })
     .await
-    .expect("the writers go on");
+    .expect("what is counted goes on");
 }
 
 async fn finish(
@@ -236,50 +236,40 @@ async fn a_database_that_dies_under_load_stops_no_evaluation_and_loses_nothing()
     let (progress, done) = (Arc::default(), Arc::default());
     let watcher = watch(&server, Arc::clone(&done));
     let writer = write(&server, Arc::clone(&progress));
-    let stop = Arc::new(AtomicBool::new(false));
-    let reader = evaluate_until(&server, Arc::clone(&stop)).await;
+    let (stop, stale) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let reader = evaluate_until(&server, Arc::clone(&stop), Arc::clone(&stale)).await;
     for kill in 1..=KILLS {
         reached(&progress, kill * WRITES / (KILLS + 1)).await;
+        let stopped = Arc::clone(&cluster);
+        let end = move || if kill % 2 == 0 { stopped.stop() } else { stopped.kill() };
+        tokio::task::spawn_blocking(end).await.unwrap();
+        // Every outage lasts until an answer without a database has said how old it is.
+        reached(&stale, stale.load(Ordering::SeqCst) + 1).await;
         let cluster = Arc::clone(&cluster);
-        let restart = move || {
-            if kill % 2 == 0 {
-                cluster.stop()
-            } else {
-                cluster.kill()
-            }
-            // Long enough for evaluations without a database.
-            std::thread::sleep(Duration::from_millis(500));
-            cluster.restart();
-        };
-        tokio::task::spawn_blocking(restart).await.unwrap();
+        tokio::task::spawn_blocking(move || cluster.restart()).await.unwrap();
     }
     let (last, ids) = finish(writer, &done).await;
     let watcher = joined(watcher).await;
     stop.store(true, Ordering::SeqCst);
-    let (evaluations, stale) = timeout(PATIENCE, reader).await.unwrap().unwrap();
-    assert!(evaluations > 0);
-    assert!(stale, "an answer without a database should say how old it is");
+    timeout(PATIENCE, reader).await.unwrap().unwrap();
     assert_has_newest(&server, &watcher, last).await;
     assert_nothing_lost(&server, &ids).await;
 }
 
-/// Evaluates all the time, and tolerates no failure. Returns how often, and whether an answer ever said that it is stale.
-async fn evaluate_until(server: &Server, stop: Arc<AtomicBool>) -> JoinHandle<(usize, bool)> {
+/// Evaluates all the time, and tolerates no failure. Counts the answers that said how old they are.
+async fn evaluate_until(server: &Server, stop: Arc<AtomicBool>, stale: Arc<AtomicUsize>) -> JoinHandle<()> {
     let mut client = server.evaluator(&server.credentials.server_side).await;
     // The environment is in memory before anything breaks.
     client.evaluate_flags(EvaluateFlagsRequest::default()).await.unwrap();
     tokio::spawn(async move {
-        let (mut evaluations, mut stale) = (0, false);
         let mut revision = 0;
         while !stop.load(Ordering::SeqCst) {
             let answer = client.evaluate_flags(EvaluateFlagsRequest::default()).await.unwrap().into_inner();
             assert!(answer.revision >= revision);
             revision = answer.revision;
-            stale |= answer.stale_for.is_some();
-            evaluations += 1;
+            stale.fetch_add(usize::from(answer.stale_for.is_some()), Ordering::SeqCst);
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
-        (evaluations, stale)
     })
 }
 

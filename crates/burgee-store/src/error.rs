@@ -61,7 +61,7 @@ pub(crate) fn storage(error: sqlx::Error) -> Error {
         },
         _ => return Error::Storage(Box::new(error)),
     };
-    tracing::warn!(%error, "{message}: {error}");
+    tracing::warn!("{message}: {error}");
     Error::Unavailable { reason: "DATABASE_UNAVAILABLE", message: message.to_owned() }
 }
 
