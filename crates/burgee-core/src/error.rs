@@ -1,6 +1,7 @@
 //! What can go wrong, said so that a caller can act on it.
 
 use std::fmt;
+use std::time::Duration;
 
 /// The result of everything in Burgee that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -110,6 +111,17 @@ pub enum Error {
         maximum: u64,
     },
 
+    /// The credential has made too many requests; nothing was done.
+    #[error("`{limit}` is {per_second}; the next request is answered in {} ms", retry_after.as_millis().max(1))]
+    TooManyRequests {
+        /// The limit's name, as in the settings.
+        limit: &'static str,
+        /// Its value: requests a second.
+        per_second: u32,
+        /// When the next request will be answered.
+        retry_after: Duration,
+    },
+
     /// The request id was used before, for a different request.
     #[error("request id `{request_id}` was used for a different request")]
     RequestIdReused {
@@ -183,6 +195,7 @@ impl Error {
             | Self::Precondition { .. }
             | Self::LimitExceeded { .. } => Self::Change { index, error: Box::new(self) },
             Self::OutOfRange { .. }
+            | Self::TooManyRequests { .. }
             | Self::RequestIdReused { .. }
             | Self::Unauthenticated { .. }
             | Self::PermissionDenied { .. }

@@ -1,4 +1,4 @@
-//! Burgee's domain and evaluation engine: no I/O, no wire format, no clock.
+//! Burgee's domain and evaluation engine: no I/O, no wire format, no clock but that of [`rate`].
 
 mod error;
 
@@ -12,6 +12,7 @@ pub mod limits;
 pub mod name;
 pub mod organisation;
 pub mod project;
+pub mod rate;
 pub mod rule;
 pub mod segment;
 pub mod store;

@@ -1,5 +1,6 @@
 //! Whether the database answers.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use crate::moment::Moment;
 /// Whether the database answers, as the follower sees it.
 #[derive(Debug)]
 pub(crate) struct Database {
-    reached: Moment,
+    reached: Arc<Moment>,
     was_reached: AtomicBool,
     has_failed: AtomicBool,
 }
@@ -19,10 +20,15 @@ pub(crate) struct Database {
 impl Database {
     pub(crate) fn new(now: Instant) -> Self {
         Self {
-            reached: Moment::at(now),
+            reached: Arc::new(Moment::at(now)),
             was_reached: AtomicBool::new(false),
             has_failed: AtomicBool::new(false),
         }
+    }
+
+    /// Returns when it was last reached; at first, when the service was started.
+    pub(crate) fn reached(&self) -> Arc<Moment> {
+        Arc::clone(&self.reached)
     }
 
     /// Says whether asking is worth it: the last time it was asked, it answered, or it was never asked.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use burgee_core::access::SecretHash;
 use burgee_core::store::{EnvironmentRef, FlagFeed, LoadedEnvironment, ProjectRef};
 use burgee_core::{Error, Result};
+use prometheus_client::metrics::gauge::Gauge;
 use quick_cache::sync::Cache;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -48,6 +49,8 @@ struct Held {
     projects: HashMap<ProjectRef, Vec<EnvironmentRef>>,
     /// Where a key may be found. The snapshot there has the last word.
     keys: HashMap<SecretHash, EnvironmentRef>,
+    /// How many there are.
+    count: Gauge,
 }
 
 impl Environments {
@@ -57,11 +60,14 @@ impl Environments {
         tasks: TaskTracker,
         shutdown: CancellationToken,
     ) -> Self {
+        let database = Database::new(Instant::now());
+        settings.metrics.watch_database(database.reached());
+        let count = settings.metrics.environments_held.clone();
         Self {
             feed,
             hints: Hints::default(),
-            database: Database::new(Instant::now()),
-            held: RwLock::default(),
+            database,
+            held: RwLock::new(Held { count, ..Held::default() }),
             unknown_keys: Cache::new(settings.unknown_keys),
             lookups: Semaphore::new(settings.key_lookups),
             settings,
@@ -147,6 +153,7 @@ impl Environments {
         }
         let slot = Arc::new(Slot::new(environment, now));
         held.slots.insert(environment, Arc::clone(&slot));
+        held.count.inc();
         Ok(slot)
     }
 
@@ -299,6 +306,7 @@ impl Held {
 
     fn remove(&mut self, environment: EnvironmentRef) {
         let Some(slot) = self.slots.remove(&environment) else { return };
+        self.count.dec();
         let Published::Current(snapshot) = slot.published() else { return };
         self.forget_keys(&snapshot.content);
         if let Some(siblings) = self.projects.get_mut(&snapshot.content.project) {

@@ -25,6 +25,7 @@ mod follower;
 mod hints;
 mod identify;
 mod identities;
+mod metrics;
 mod moment;
 mod outcome;
 mod request;
@@ -45,6 +46,7 @@ mod writer;
 
 use std::sync::Arc;
 
+use burgee_core::rate::RequestLimiter;
 use burgee_core::store::{FlagFeed, IdentityStore};
 use burgee_core::{Error, Result};
 use burgee_proto::evaluation::v1::evaluation_service_server::EvaluationServiceServer;
@@ -59,6 +61,7 @@ use crate::session::Session;
 use crate::streams::Streams;
 use crate::writer::Writer;
 
+pub use crate::metrics::Metrics;
 pub use crate::settings::Settings;
 
 /// Why the service does not start.
@@ -101,7 +104,8 @@ impl Evaluation {
             environments: Arc::clone(&environments),
             identities: Arc::new(identities_read),
             writer,
-            streams: Arc::default(),
+            requests: limiter(&settings),
+            streams: Arc::new(Streams::new(settings.metrics.streams_open.clone())),
             large_batches: Semaphore::new(settings.large_batches),
             settings,
             shutdown: shutdown.clone(),
@@ -142,13 +146,25 @@ pub(crate) struct Shared {
     pub(crate) streams: Arc<Streams>,
     pub(crate) settings: Arc<Settings>,
     pub(crate) shutdown: CancellationToken,
+    requests: Option<RequestLimiter>,
     large_batches: Semaphore,
 }
 
+/// Returns what limits requests, if they are limited.
+fn limiter(settings: &Settings) -> Option<RequestLimiter> {
+    let per_second = settings.requests_per_key_per_second?;
+    let burst = settings.requests_per_key_burst.unwrap_or(per_second);
+    Some(RequestLimiter::new(per_second, burst).named("requests_per_key_per_second"))
+}
+
 impl Shared {
-    /// Finds out who calls a method.
+    /// Finds out who calls a method, and counts the request.
     pub(crate) async fn session(&self, metadata: &MetadataMap, method: &'static str) -> Result<Session> {
-        Session::open(&self.environments, metadata, method).await
+        let session = Session::open(&self.environments, metadata, method).await?;
+        if let Some(requests) = &self.requests {
+            requests.check(&session.hash).inspect_err(|_| self.settings.metrics.note_limited())?;
+        }
+        Ok(session)
     }
 
     /// Does long work where it does not hold up other requests.

@@ -1,6 +1,9 @@
 //! The limits and intervals of the service.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
+
+use crate::metrics::Metrics;
 
 /// How the evaluation service behaves. Every queue, cache and wait of it has its limit here.
 #[derive(Clone, Debug)]
@@ -26,6 +29,10 @@ pub struct Settings {
     pub idle_environment_ttl: Duration,
     /// Environments that are kept at once.
     pub max_environments: usize,
+    /// Requests a second with one key; `None`: any number. Opening a stream is one.
+    pub requests_per_key_per_second: Option<NonZeroU32>,
+    /// Requests at once with one key, if those a second are limited; `None`: as many as a second.
+    pub requests_per_key_burst: Option<NonZeroU32>,
     /// Streams at once with one key.
     pub streams_per_key: usize,
     /// Streams at once over one connection.
@@ -56,6 +63,8 @@ pub struct Settings {
     pub large_batch_flags: usize,
     /// Large batches that are evaluated at once.
     pub large_batches: usize,
+    /// Where the service counts.
+    pub metrics: Metrics,
 }
 
 impl Default for Settings {
@@ -71,6 +80,8 @@ impl Default for Settings {
             max_deadline: Duration::from_secs(60),
             idle_environment_ttl: Duration::from_secs(600),
             max_environments: 10_000,
+            requests_per_key_per_second: None,
+            requests_per_key_burst: None,
             streams_per_key: 50_000,
             streams_per_connection: 10_000,
             identify_batch: 200,
@@ -86,6 +97,7 @@ impl Default for Settings {
             key_lookups: 32,
             large_batch_flags: 2_000,
             large_batches: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            metrics: Metrics::default(),
         }
     }
 }

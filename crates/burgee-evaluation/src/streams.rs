@@ -8,13 +8,17 @@ use std::sync::{Arc, Mutex};
 
 use burgee_core::access::SecretHash;
 use burgee_core::{Error, Result};
+use prometheus_client::metrics::gauge::Gauge;
 
 use crate::moment::lock;
 use crate::settings::Settings;
 
 /// The streams that are open.
 #[derive(Debug, Default)]
-pub(crate) struct Streams(Mutex<Counts>);
+pub(crate) struct Streams {
+    counts: Mutex<Counts>,
+    open: Gauge,
+}
 
 #[derive(Debug, Default)]
 struct Counts {
@@ -31,6 +35,11 @@ pub(crate) struct Place {
 }
 
 impl Streams {
+    /// Creates a count that `open` shows.
+    pub(crate) fn new(open: Gauge) -> Self {
+        Self { counts: Mutex::default(), open }
+    }
+
     /// Takes a place for a stream, unless its key or its connection has too many. Connections are told apart by the
     /// address and port at the other end; where there is none, only keys count.
     pub(crate) fn take(
@@ -39,7 +48,7 @@ impl Streams {
         connection: Option<SocketAddr>,
         settings: &Settings,
     ) -> Result<Place> {
-        let mut counts = lock(&self.0);
+        let mut counts = lock(&self.counts);
         let Counts { by_key, by_connection } = &mut *counts;
         check(by_key, &key, "streams_per_key", settings.streams_per_key)?;
         if let Some(connection) = &connection {
@@ -47,17 +56,19 @@ impl Streams {
             *by_connection.entry(*connection).or_default() += 1;
         }
         *by_key.entry(key).or_default() += 1;
+        self.open.inc();
         Ok(Place { streams: Arc::clone(self), key, connection })
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut counts = lock(&self.streams.0);
+        let mut counts = lock(&self.streams.counts);
         leave(&mut counts.by_key, self.key);
         if let Some(connection) = self.connection {
             leave(&mut counts.by_connection, connection);
         }
+        self.streams.open.dec();
     }
 }
 
@@ -103,10 +114,12 @@ mod tests {
         assert_eq!(take(connection(1)).unwrap_err(), "streams_per_connection");
         let third = take(connection(2)).unwrap();
         assert_eq!(take(None).unwrap_err(), "streams_per_key");
+        assert_eq!(streams.open.get(), 3);
         drop(first);
         let first = take(None).unwrap();
         drop((first, second, third));
-        let counts = lock(&streams.0);
+        let counts = lock(&streams.counts);
         assert!(counts.by_key.is_empty() && counts.by_connection.is_empty());
+        assert_eq!(streams.open.get(), 0);
     }
 }

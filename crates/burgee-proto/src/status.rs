@@ -58,6 +58,12 @@ fn parts(error: Error) -> (Code, ErrorDetails) {
             let metadata = [("limit", limit.to_owned()), ("maximum", maximum.to_string())];
             (Code::ResourceExhausted, details(ErrorReason::LimitExceeded, metadata))
         }
+        Error::TooManyRequests { limit, per_second, retry_after } => {
+            let metadata = [("limit", limit.to_owned()), ("per_second", per_second.to_string())];
+            let mut details = details(ErrorReason::RequestLimitExceeded, metadata);
+            details.set_retry_info(Some(retry_after));
+            (Code::ResourceExhausted, details)
+        }
         Error::RequestIdReused { request_id } => {
             let mut details = details(ErrorReason::RequestIdReused, [("request_id", request_id)]);
             details.add_bad_request_violation("request_id", "was used for a different request");
@@ -131,6 +137,11 @@ mod tests {
         check(Error::StaleEtag { name: "f".into(), current: "7".into() }, Code::Aborted, "STALE_ETAG");
         check(Error::InUse { name: "s".into(), users: vec![] }, Code::FailedPrecondition, "IN_USE");
         check(Error::LimitExceeded { limit: "l", maximum: 1 }, Code::ResourceExhausted, "LIMIT_EXCEEDED");
+        check(
+            Error::TooManyRequests { limit: "l", per_second: 1, retry_after: RETRY_DELAY },
+            Code::ResourceExhausted,
+            "REQUEST_LIMIT_EXCEEDED",
+        );
         check(Error::RequestIdReused { request_id: "r".into() }, Code::InvalidArgument, "REQUEST_ID_REUSED");
         check(
             Error::Unauthenticated { reason: "CREDENTIAL_MISSING", message: "" },
@@ -149,6 +160,15 @@ mod tests {
             "REVISION_NOT_REACHED",
         );
         check(Error::Storage("disk full".into()), Code::Internal, "INTERNAL");
+    }
+
+    #[test]
+    fn who_makes_too_many_requests_is_told_when_to_come_back() {
+        let retry_after = Duration::from_millis(300);
+        let status = status(Error::TooManyRequests { limit: "l", per_second: 5, retry_after });
+        let metadata = status.get_details_error_info().unwrap().metadata;
+        assert_eq!((metadata["limit"].as_str(), metadata["per_second"].as_str()), ("l", "5"));
+        assert_eq!(status.get_details_retry_info().unwrap().retry_delay, Some(retry_after));
     }
 
     #[test]
