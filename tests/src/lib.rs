@@ -2,6 +2,8 @@
 
 pub mod document;
 pub mod fixture;
+pub mod frames;
+pub mod metrics;
 pub mod postgres;
 mod postgres_install;
 pub mod server;

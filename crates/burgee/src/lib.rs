@@ -3,11 +3,15 @@
 pub mod cli;
 pub mod client;
 pub mod conformance;
+mod connection;
 pub mod dev;
 pub mod flagsmith;
+mod incoming;
 pub mod logging;
+mod metrics;
 pub mod operations;
 pub mod output;
 pub mod serve;
 pub mod server;
 pub mod settings;
+mod tls;

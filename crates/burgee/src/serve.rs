@@ -62,8 +62,11 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let store = open(&settings.server)?;
     store.check_schema().await.context("the database cannot be used")?;
     let stop = stop_signal()?;
-    let server = Server::bind(store.clone(), settings.management, settings.evaluation, settings.server)?;
-    for (service, address) in [("management", server.management()), ("evaluation", server.evaluation())] {
+    let mut server = Server::bind(store.clone(), settings.management, settings.evaluation, settings.server)?;
+    let metrics = settings.metrics.map(|address| server.serve_metrics(address)).transpose()?;
+    for (service, address) in
+        [("management", server.management()), ("evaluation", server.evaluation()), ("metrics", metrics)]
+    {
         if let Some(address) = address {
             print(&format!("{service} on {address}"));
         }

@@ -1,8 +1,8 @@
 //! The server: the services over a store, on their listeners, until they are told to stop.
 
 use std::future::Future;
-use std::net::SocketAddr;
-use std::path::Path;
+use std::net::{self, SocketAddr};
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,21 +11,31 @@ use burgee_core::store::{FlagStore, Page};
 use burgee_evaluation::Evaluation;
 use burgee_management::Management;
 use burgee_store::Store;
+use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tonic::service::RoutesBuilder;
-use tonic::transport::server::TcpIncoming;
-use tonic::transport::{Certificate, Identity, Server as TonicServer, ServerTlsConfig};
+use tonic::transport::Server as TonicServer;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 use tracing::{info, warn};
 
+use crate::incoming::Gate;
+use crate::metrics::{Metrics, Page as MetricsPage, registry};
 use crate::settings::ServerSettings;
+use crate::tls::{Reloader, Tls};
 
 /// A connection that is silent for so long is asked whether it still lives.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
 /// A connection that does not answer that for so long is closed.
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+/// The largest headers of a request, as HTTP/2 counts them. A client whose headers are four times as large loses its
+/// connection.
+const MAX_HEADER_LIST_BYTES: u32 = 16 * 1024;
+/// Requests that a client took back before the server looked at them; with more at once, it loses its connection.
+const MAX_PENDING_RESETS: usize = 20;
+/// Requests that the server took back because of how the client behaved; with more, it loses its connection.
+const MAX_ERROR_RESETS: usize = 1_024;
 /// How often readiness of management is looked at.
 const READINESS_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -38,7 +48,7 @@ const EVALUATION: &str = "burgee.evaluation.v1.EvaluationService";
 
 /// What is served on one address.
 struct Listener {
-    incoming: TcpIncoming,
+    listener: TcpListener,
     address: SocketAddr,
     management: bool,
     evaluation: bool,
@@ -47,15 +57,18 @@ struct Listener {
 /// A server whose addresses are bound.
 pub struct Server {
     listeners: Vec<Listener>,
+    tls: Option<(Tls, Reloader)>,
+    metrics: Metrics,
+    metrics_page: Option<MetricsPage>,
     store: Store,
     settings: ServerSettings,
 }
 
 impl Server {
-    /// Binds the addresses; services with the same address share it.
+    /// Binds the addresses, and reads the certificates; services with the same address share it.
     ///
     /// # Errors
-    /// An address cannot be bound.
+    /// An address cannot be bound, or a certificate cannot be used.
     pub fn bind(
         store: Store,
         management: Option<SocketAddr>,
@@ -70,7 +83,20 @@ impl Server {
         if let Some(address) = evaluation.filter(|_| !shared) {
             listeners.push(Listener::bind(address, false, true)?);
         }
-        Ok(Self { listeners, store, settings })
+        let metrics = Metrics::default();
+        let tls = Tls::open(&settings, &metrics).context("TLS could not be configured")?;
+        Ok(Self { listeners, tls, metrics, metrics_page: None, store, settings })
+    }
+
+    /// Binds an address for metrics, and returns it.
+    ///
+    /// # Errors
+    /// The address cannot be bound.
+    pub fn serve_metrics(&mut self, address: SocketAddr) -> anyhow::Result<SocketAddr> {
+        let page = MetricsPage::bind(address)?;
+        let address = page.address();
+        self.metrics_page = Some(page);
+        Ok(address)
     }
 
     /// Returns where management is served, if it is.
@@ -90,7 +116,8 @@ impl Server {
     /// # Errors
     /// A service cannot start, or a listener fails.
     pub async fn run(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
-        let Self { listeners, store, settings } = self;
+        let Self { listeners, tls, metrics, metrics_page, store, settings } = self;
+        let evaluation_metrics = burgee_evaluation::Metrics::default();
         let stopping = CancellationToken::new();
         let shutdown = CancellationToken::new();
         let flag_store: Arc<dyn FlagStore> = Arc::new(store.clone());
@@ -107,14 +134,25 @@ impl Server {
                 Evaluation::start(
                     feed,
                     Arc::new(store.clone()),
-                    evaluation_settings(&settings),
+                    evaluation_settings(&settings, evaluation_metrics.clone()),
                     shutdown.clone(),
                 )
             })
             .transpose()
             .context("evaluation could not start")?;
 
-        let mut tasks = JoinSet::new();
+        let mut tasks: JoinSet<anyhow::Result<()>> = JoinSet::new();
+        if let Some(page) = metrics_page {
+            info!(metrics.address = %page.address(), "metrics on {}", page.address());
+            let registry = registry(&metrics, evaluation.is_some().then_some(&evaluation_metrics));
+            tasks.spawn(page.serve(registry, shutdown.clone().cancelled_owned()));
+        }
+        let tls = tls.map(|(tls, reloader)| {
+            tokio::spawn(reloader.run(stopping.clone()));
+            tls
+        });
+        let max_connections = usize::try_from(settings.max_connections).unwrap_or(usize::MAX);
+        let gate = Gate::new(tls, max_connections, metrics);
         let mut reporters = Vec::new();
         for listener in listeners {
             let (reporter, health) = tonic_health::server::health_reporter();
@@ -139,9 +177,12 @@ impl Server {
             let mut server = TonicServer::builder()
                 .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
                 .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-                .max_concurrent_streams(Some(settings.streams_per_connection));
-            if let Some(tls) = tls(&settings)? {
-                server = server.tls_config(tls).context("TLS could not be configured")?;
+                .max_concurrent_streams(Some(settings.streams_per_connection))
+                .http2_max_header_list_size(Some(MAX_HEADER_LIST_BYTES))
+                .http2_max_pending_accept_reset_streams(Some(MAX_PENDING_RESETS))
+                .http2_max_local_error_reset_streams(Some(MAX_ERROR_RESETS));
+            if let Some(age) = settings.max_connection_age_seconds.map(NonZeroU64::get) {
+                server = server.max_connection_age(Duration::from_secs(age));
             }
             info!(
                 server.address = %listener.address,
@@ -152,7 +193,10 @@ impl Server {
             );
             let ended = shutdown.clone().cancelled_owned();
             let router = server.add_routes(routes.routes());
-            tasks.spawn(router.serve_with_incoming_shutdown(listener.incoming, ended));
+            let connections = gate.clone().connections(listener.listener);
+            tasks.spawn(async move {
+                router.serve_with_incoming_shutdown(connections, ended).await.context("a listener failed")
+            });
         }
 
         let mut failure = None;
@@ -173,7 +217,7 @@ impl Server {
         shutdown.cancel();
         let drained = async {
             while let Some(ended) = tasks.join_next().await {
-                ended.context("a listener was aborted")?.context("a listener failed")?;
+                ended.context("a listener was aborted")??;
             }
             if let Some(evaluation) = &evaluation {
                 evaluation.stopped().await;
@@ -187,7 +231,7 @@ impl Server {
         }
         info!("stopped");
         match failure {
-            Some(ended) => ended.context("a listener was aborted")?.context("a listener failed"),
+            Some(ended) => ended.context("a listener was aborted")?,
             None => Ok(()),
         }
     }
@@ -195,13 +239,24 @@ impl Server {
 
 impl Listener {
     fn bind(address: SocketAddr, management: bool, evaluation: bool) -> anyhow::Result<Self> {
-        let incoming =
-            TcpIncoming::bind(address).with_context(|| format!("could not listen on {address}"))?;
-        let address = incoming.local_addr().context("a listener has no address")?;
-        // Without it, small replies wait for the acknowledgement of earlier ones.
-        let incoming = incoming.with_nodelay(Some(true));
-        Ok(Self { incoming, address, management, evaluation })
+        let (listener, address) = listen(address)?;
+        Ok(Self { listener, address, management, evaluation })
     }
+}
+
+/// Binds an address, and returns it: a port 0 is a free one then.
+///
+/// # Errors
+/// The address cannot be bound.
+pub(crate) fn listen(address: SocketAddr) -> anyhow::Result<(TcpListener, SocketAddr)> {
+    let bind = || {
+        let listener = net::TcpListener::bind(address)?;
+        listener.set_nonblocking(true)?;
+        TcpListener::from_std(listener)
+    };
+    let listener = bind().with_context(|| format!("could not listen on {address}"))?;
+    let address = listener.local_addr().context("a listener has no address")?;
+    Ok((listener, address))
 }
 
 fn management_settings(settings: &ServerSettings) -> burgee_management::Settings {
@@ -211,11 +266,18 @@ fn management_settings(settings: &ServerSettings) -> burgee_management::Settings
     }
 }
 
-fn evaluation_settings(settings: &ServerSettings) -> burgee_evaluation::Settings {
+fn evaluation_settings(
+    settings: &ServerSettings,
+    metrics: burgee_evaluation::Metrics,
+) -> burgee_evaluation::Settings {
     burgee_evaluation::Settings {
         poll_interval: Duration::from_millis(settings.poll_interval_ms),
         streams_per_connection: usize::try_from(settings.streams_per_connection).unwrap_or(usize::MAX),
+        streams_per_key: usize::try_from(settings.streams_per_key).unwrap_or(usize::MAX),
+        requests_per_key_per_second: settings.requests_per_key_per_second,
+        requests_per_key_burst: settings.requests_per_key_burst,
         unready_when_stale_for: settings.unready_when_stale_for_ms.map(Duration::from_millis),
+        metrics,
         ..Default::default()
     }
 }
@@ -322,21 +384,6 @@ async fn report_health(
             () = evaluation_changed => {}
         }
     }
-}
-
-fn tls(settings: &ServerSettings) -> anyhow::Result<Option<ServerTlsConfig>> {
-    let (Some(certificate), Some(key)) = (&settings.tls_certificate, &settings.tls_key) else {
-        return Ok(None);
-    };
-    let mut tls = ServerTlsConfig::new().identity(Identity::from_pem(read(certificate)?, read(key)?));
-    if let Some(authorities) = &settings.tls_client_ca {
-        tls = tls.client_ca_root(Certificate::from_pem(read(authorities)?));
-    }
-    Ok(Some(tls))
-}
-
-fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
-    std::fs::read(path).with_context(|| format!("could not read `{}`", path.display()))
 }
 
 /// Waits for SIGTERM or SIGINT.

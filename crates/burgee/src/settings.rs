@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -47,8 +48,30 @@ pub struct Given {
     /// Concurrent calls and streams of one connection [default: 10000].
     #[arg(long, env = "BURGEE_STREAMS_PER_CONNECTION", value_name = "N")]
     pub streams_per_connection: Option<u32>,
+    /// Streams at once with one environment key [default: 50000].
+    #[arg(long, env = "BURGEE_STREAMS_PER_KEY", value_name = "N")]
+    pub streams_per_key: Option<u32>,
+    /// Connections at once, on all addresses together; further ones are closed at once [default: 10000].
+    #[arg(long, env = "BURGEE_MAX_CONNECTIONS", value_name = "N")]
+    pub max_connections: Option<u32>,
+    /// Asks clients to connect again once a connection is this old; streams that are open go on [default: never].
+    #[arg(long, env = "BURGEE_MAX_CONNECTION_AGE_SECONDS", value_name = "SECONDS")]
+    pub max_connection_age_seconds: Option<NonZeroU64>,
+    /// Requests of evaluation a second with one environment key; opening a stream is one [default: any number].
+    #[arg(long, env = "BURGEE_REQUESTS_PER_KEY_PER_SECOND", value_name = "N")]
+    pub requests_per_key_per_second: Option<NonZeroU32>,
+    /// Requests of evaluation at once with one environment key [default: as many as a second].
+    #[arg(long, env = "BURGEE_REQUESTS_PER_KEY_BURST", value_name = "N")]
+    pub requests_per_key_burst: Option<NonZeroU32>,
+    /// Requests of management a second with one token [default: any number].
+    #[arg(long, env = "BURGEE_REQUESTS_PER_TOKEN_PER_SECOND", value_name = "N")]
+    pub requests_per_token_per_second: Option<NonZeroU32>,
+    /// Requests of management at once with one token [default: as many as a second].
+    #[arg(long, env = "BURGEE_REQUESTS_PER_TOKEN_BURST", value_name = "N")]
+    pub requests_per_token_burst: Option<NonZeroU32>,
 
-    /// The server's certificate chain, PEM; with `--tls-key`, serves TLS.
+    /// The server's certificate chain, PEM; with `--tls-key`, serves TLS. The files of TLS are read again when they change,
+    /// and on SIGHUP.
     #[arg(long, env = "BURGEE_TLS_CERTIFICATE", value_name = "FILE")]
     pub tls_certificate: Option<PathBuf>,
     /// The certificate's private key, PEM.
@@ -98,6 +121,9 @@ pub struct Listen {
     /// Serves evaluation here; `off` does not serve it [default: 127.0.0.1:7779].
     #[arg(long, env = "BURGEE_EVALUATION", value_name = "ADDR")]
     pub evaluation: Option<String>,
+    /// Serves metrics for Prometheus here, over plain HTTP at `/metrics`; `off` does not [default: off].
+    #[arg(long, env = "BURGEE_METRICS", value_name = "ADDR")]
+    pub metrics: Option<String>,
 }
 
 /// What the file holds.
@@ -106,6 +132,7 @@ pub struct Listen {
 struct File {
     management: Option<String>,
     evaluation: Option<String>,
+    metrics: Option<String>,
     #[serde(default)]
     server: Given,
 }
@@ -118,6 +145,8 @@ pub struct Settings {
     pub management: Option<SocketAddr>,
     /// Where evaluation is served, if it is.
     pub evaluation: Option<SocketAddr>,
+    /// Where metrics are served, if they are.
+    pub metrics: Option<SocketAddr>,
     /// The rest.
     pub server: ServerSettings,
 }
@@ -134,6 +163,13 @@ pub struct ServerSettings {
     pub poll_interval_ms: u64,
     pub unready_when_stale_for_ms: Option<u64>,
     pub streams_per_connection: u32,
+    pub streams_per_key: u32,
+    pub max_connections: u32,
+    pub max_connection_age_seconds: Option<NonZeroU64>,
+    pub requests_per_key_per_second: Option<NonZeroU32>,
+    pub requests_per_key_burst: Option<NonZeroU32>,
+    pub requests_per_token_per_second: Option<NonZeroU32>,
+    pub requests_per_token_burst: Option<NonZeroU32>,
     pub tls_certificate: Option<PathBuf>,
     pub tls_key: Option<PathBuf>,
     pub tls_client_ca: Option<PathBuf>,
@@ -153,12 +189,13 @@ impl Settings {
         let file = file.map(read).transpose()?.unwrap_or_default();
         let management = address(listen.management.or(file.management), "management", MANAGEMENT_LISTEN)?;
         let evaluation = address(listen.evaluation.or(file.evaluation), "evaluation", EVALUATION_LISTEN)?;
+        let metrics = address(listen.metrics.or(file.metrics), "metrics", "off")?;
         if management.is_none() && evaluation.is_none() {
             bail!("management and evaluation are both `off`: there is nothing to serve");
         }
         let server = ServerSettings::from(given.or(file.server));
         server.check()?;
-        Ok(Self { management, evaluation, server })
+        Ok(Self { management, evaluation, metrics, server })
     }
 
     /// Returns the settings as TOML, without secrets.
@@ -213,6 +250,17 @@ impl Given {
             poll_interval_ms: self.poll_interval_ms.or(lower.poll_interval_ms),
             unready_when_stale_for_ms: self.unready_when_stale_for_ms.or(lower.unready_when_stale_for_ms),
             streams_per_connection: self.streams_per_connection.or(lower.streams_per_connection),
+            streams_per_key: self.streams_per_key.or(lower.streams_per_key),
+            max_connections: self.max_connections.or(lower.max_connections),
+            max_connection_age_seconds: self.max_connection_age_seconds.or(lower.max_connection_age_seconds),
+            requests_per_key_per_second: self
+                .requests_per_key_per_second
+                .or(lower.requests_per_key_per_second),
+            requests_per_key_burst: self.requests_per_key_burst.or(lower.requests_per_key_burst),
+            requests_per_token_per_second: self
+                .requests_per_token_per_second
+                .or(lower.requests_per_token_per_second),
+            requests_per_token_burst: self.requests_per_token_burst.or(lower.requests_per_token_burst),
             tls_certificate: self.tls_certificate.or(lower.tls_certificate),
             tls_key: self.tls_key.or(lower.tls_key),
             tls_client_ca: self.tls_client_ca.or(lower.tls_client_ca),
@@ -235,6 +283,13 @@ impl From<Given> for ServerSettings {
             poll_interval_ms: given.poll_interval_ms.unwrap_or(1_000),
             unready_when_stale_for_ms: given.unready_when_stale_for_ms,
             streams_per_connection: given.streams_per_connection.unwrap_or(10_000),
+            streams_per_key: given.streams_per_key.unwrap_or(50_000),
+            max_connections: given.max_connections.unwrap_or(10_000),
+            max_connection_age_seconds: given.max_connection_age_seconds,
+            requests_per_key_per_second: given.requests_per_key_per_second,
+            requests_per_key_burst: given.requests_per_key_burst,
+            requests_per_token_per_second: given.requests_per_token_per_second,
+            requests_per_token_burst: given.requests_per_token_burst,
             tls_certificate: given.tls_certificate,
             tls_key: given.tls_key,
             tls_client_ca: given.tls_client_ca,
@@ -254,10 +309,18 @@ impl ServerSettings {
             ("write-connections", u64::from(self.write_connections)),
             ("poll-interval-ms", self.poll_interval_ms),
             ("streams-per-connection", u64::from(self.streams_per_connection)),
+            ("streams-per-key", u64::from(self.streams_per_key)),
+            ("max-connections", u64::from(self.max_connections)),
             ("shutdown-timeout-ms", self.shutdown_timeout_ms),
         ];
         if let Some((name, _)) = positive.iter().find(|(_, value)| *value == 0) {
             bail!("`{name}` must be at least 1");
+        }
+        if self.requests_per_key_burst.is_some() && self.requests_per_key_per_second.is_none() {
+            bail!("`requests-per-key-burst` needs `requests-per-key-per-second`");
+        }
+        if self.requests_per_token_burst.is_some() && self.requests_per_token_per_second.is_none() {
+            bail!("`requests-per-token-burst` needs `requests-per-token-per-second`");
         }
         if self.tls_certificate.is_some() != self.tls_key.is_some() {
             bail!("`tls-certificate` and `tls-key` must be given together");
@@ -313,6 +376,24 @@ mod tests {
     }
 
     #[test]
+    fn limits_of_requests_are_shown_when_they_are_set() {
+        let file = "metrics = \"127.0.0.1:9090\"\n[server]\nrequests-per-key-per-second = 50\n\
+                    requests-per-token-per-second = 5\nrequests-per-token-burst = 9";
+        let shown = resolve(file, Given::default()).unwrap().to_toml().unwrap();
+        for line in [
+            "metrics = \"127.0.0.1:9090\"",
+            "requests-per-key-per-second = 50",
+            "requests-per-token-per-second = 5",
+            "requests-per-token-burst = 9",
+            "streams-per-key = 50000",
+            "max-connections = 10000",
+        ] {
+            assert!(shown.contains(line), "{line} in {shown}");
+        }
+        assert!(!resolve("", Given::default()).unwrap().to_toml().unwrap().contains("requests-per"));
+    }
+
+    #[test]
     fn an_unknown_key_of_the_file_is_refused() {
         assert!(resolve("[server]\npoll-intervall-ms = 5", Given::default()).is_err());
     }
@@ -322,7 +403,12 @@ mod tests {
         assert!(resolve("management = \"off\"\nevaluation = \"off\"", Given::default()).is_err());
         assert!(resolve("[server]\ntls-key = \"k.pem\"", Given::default()).is_err());
         assert!(resolve("[server]\nread-connections = 0", Given::default()).is_err());
+        assert!(resolve("[server]\nmax-connections = 0", Given::default()).is_err());
+        assert!(resolve("[server]\nrequests-per-key-per-second = 0", Given::default()).is_err());
+        assert!(resolve("[server]\nrequests-per-key-burst = 5", Given::default()).is_err());
+        assert!(resolve("[server]\nrequests-per-token-burst = 5", Given::default()).is_err());
         assert!(resolve("evaluation = \"nowhere\"", Given::default()).is_err());
+        assert!(resolve("metrics = \"nowhere\"", Given::default()).is_err());
     }
 
     #[test]
