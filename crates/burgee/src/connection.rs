@@ -4,11 +4,13 @@ use std::io;
 use std::io::IoSlice;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Sleep, sleep};
 use tokio_rustls::server::TlsStream;
 use tonic::transport::server::{Connected, TcpConnectInfo};
 
@@ -17,12 +19,18 @@ use crate::metrics::Metrics;
 /// What every client of HTTP/2 sends first.
 pub(crate) const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
+/// A client that takes not one byte for so long has its connection closed. Its keepalive does not help: what would be
+/// sent to end the connection waits behind all that the client does not take.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(20);
+
 /// A connection. Handlers find a [`TcpConnectInfo`] in the extensions of a request, whether it came by TLS or not.
 pub(crate) struct Connection {
     io: Io,
     peer: SocketAddr,
     /// How much of the preface was read again.
     replayed: usize,
+    /// When the client has taken nothing for too long; runs only while something waits for it.
+    stalled: Option<Pin<Box<Sleep>>>,
     _place: Place,
 }
 
@@ -70,7 +78,18 @@ impl Connection {
                 return Err(io::Error::new(io::ErrorKind::InvalidData, "not the preface of HTTP/2"));
             }
         }
-        Ok(Self { io, peer, replayed: 0, _place: place })
+        Ok(Self { io, peer, replayed: 0, stalled: None, _place: place })
+    }
+
+    /// Lets a write wait, but not for ever.
+    fn limit<T>(&mut self, context: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.stalled = None;
+            return written;
+        }
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(WRITE_TIMEOUT)));
+        ready!(stalled.as_mut().poll(context));
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes nothing")))
     }
 }
 
@@ -109,10 +128,11 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        match &mut self.io {
+        let written = match &mut self.io {
             Io::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
             Io::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
-        }
+        };
+        self.limit(context, written)
     }
 
     fn poll_write_vectored(
@@ -120,10 +140,11 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match &mut self.io {
+        let written = match &mut self.io {
             Io::Plain(stream) => Pin::new(stream).poll_write_vectored(context, slices),
             Io::Tls(stream) => Pin::new(stream).poll_write_vectored(context, slices),
-        }
+        };
+        self.limit(context, written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -134,17 +155,19 @@ impl AsyncWrite for Connection {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.io {
+        let written = match &mut self.io {
             Io::Plain(stream) => Pin::new(stream).poll_flush(context),
             Io::Tls(stream) => Pin::new(stream).poll_flush(context),
-        }
+        };
+        self.limit(context, written)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.io {
+        let written = match &mut self.io {
             Io::Plain(stream) => Pin::new(stream).poll_shutdown(context),
             Io::Tls(stream) => Pin::new(stream).poll_shutdown(context),
-        }
+        };
+        self.limit(context, written)
     }
 }
 
