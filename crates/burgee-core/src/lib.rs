@@ -4,6 +4,7 @@ mod error;
 
 pub mod access;
 pub mod change;
+pub mod claims;
 pub mod engine;
 pub mod feature;
 pub mod flag;

@@ -32,6 +32,12 @@ pub const DESCRIPTION_BYTES: usize = 20_000;
 pub const VARIANTS_PER_FEATURE: usize = 100;
 /// Tags of a feature, and owners of a feature.
 pub const TAGS_PER_FEATURE: usize = 100;
+/// Characters of the path of a claim.
+pub const CLAIM_CHARACTERS: usize = 200;
+/// Patterns of a rule over claims.
+pub const PATTERNS_PER_CLAIM_RULE: usize = 50;
+/// Characters of a pattern of a rule over claims.
+pub const CLAIM_PATTERN_CHARACTERS: usize = 500;
 /// Users of a resource that the error of a refused deletion lists.
 pub const USERS_LISTED: usize = 20;
 
