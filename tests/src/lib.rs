@@ -3,6 +3,7 @@
 pub mod document;
 pub mod fixture;
 pub mod frames;
+pub mod issuer;
 pub mod metrics;
 pub mod postgres;
 mod postgres_install;

@@ -21,9 +21,15 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 /// The binary: built for this package, and the same as `burgee`.
 #[must_use]
 pub fn binary() -> PathBuf {
+    program("burgee-under-test")
+}
+
+/// Finds a binary of this package.
+#[must_use]
+pub fn program(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("a test has a path");
     let folder = test.parent().and_then(Path::parent).expect("tests are in `deps`");
-    folder.join("burgee-under-test")
+    folder.join(name)
 }
 
 /// What a server printed at its first start.

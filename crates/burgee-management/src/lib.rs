@@ -33,6 +33,8 @@ mod users;
 mod variants;
 mod watch;
 
+pub mod oidc;
+
 pub use access::RightsError;
 pub use bootstrap::bootstrap;
 pub use management::{Management, Settings};
