@@ -8,6 +8,9 @@ pub mod claims;
 pub mod engine;
 pub mod feature;
 pub mod flag;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod identity;
 pub mod limits;
 pub mod name;

@@ -22,6 +22,9 @@ mod digest;
 mod environments;
 mod evaluate;
 mod follower;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod hints;
 mod identify;
 mod identities;

@@ -79,6 +79,12 @@ fn parse(token: &str) -> Option<ResumeToken> {
     })
 }
 
+/// Writes a token of any bytes, for the fuzzer.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn seal(bytes: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode([bytes, &checksum(bytes)].concat())
+}
+
 fn checksum(bytes: &[u8]) -> [u8; CHECKSUM_BYTES] {
     let hash = Sha256::new().chain_update("burgee.resume_token").chain_update(bytes).finalize();
     let mut checksum = [0; CHECKSUM_BYTES];

@@ -56,6 +56,16 @@ fn plan_all(
     changes.into_iter().enumerate().map(plan).collect()
 }
 
+/// Plans changes for the fuzzer.
+#[cfg(fuzzing)]
+pub(crate) fn mutations(
+    project: &ProjectName,
+    context: &WriteContext,
+    changes: Vec<pb::ChangeRequest>,
+) -> Result<Vec<Mutation>, Violation> {
+    Ok(plan_all(project, context, changes)?.into_iter().map(|plan| plan.mutation).collect())
+}
+
 fn kind(change: &Change) -> &'static str {
     match change {
         Change::UpdateFlag(_) => "update_flag",

@@ -126,6 +126,13 @@ impl Filter {
     }
 }
 
+/// Parses a filter for the fuzzer.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn parse_filter(filter: &str) -> Result<(), Violation> {
+    let name = ProjectName::parse("organisations/acme/projects/shop")?;
+    Filter::parse(&name, filter).map(drop)
+}
+
 fn kind(term: &Term) -> Result<ChangeKind, Violation> {
     match term.text.as_str() {
         "created" => Ok(ChangeKind::Created),

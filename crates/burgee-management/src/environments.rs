@@ -57,6 +57,15 @@ fn plan_create(context: &WriteContext, request: pb::CreateEnvironmentRequest) ->
     })
 }
 
+/// Checks a new environment for the fuzzer.
+#[cfg(fuzzing)]
+pub(crate) fn check_new(
+    context: &WriteContext,
+    request: pb::CreateEnvironmentRequest,
+) -> Result<(), Violation> {
+    plan_create(context, request).map(drop)
+}
+
 pub(crate) async fn clone(
     store: &dyn FlagStore,
     context: &WriteContext,

@@ -226,6 +226,12 @@ impl Filter {
     }
 }
 
+/// Parses a filter for the fuzzer.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn parse_filter(filter: &str) -> Result<(), Violation> {
+    Filter::parse(filter, false).map(drop)
+}
+
 impl FeatureTerm {
     fn parse(term: &Term) -> Result<Self, Violation> {
         let text = || term.text.clone();

@@ -80,6 +80,12 @@ impl Filter {
     }
 }
 
+/// Parses a filter for the fuzzer.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn parse_filter(filter: &str) -> Result<(), Violation> {
+    Filter::parse(filter).map(drop)
+}
+
 pub(crate) async fn delete(
     store: &dyn FlagStore,
     context: &WriteContext,
@@ -103,6 +109,17 @@ pub(crate) async fn set_traits(
     let identity = store.set_identity(context, &name, changes, hashing_key).await?;
     log_write(context, &name);
     Ok(pb::SetTraitsResponse { identity: Some((&identity).into()) })
+}
+
+/// Checks traits for the fuzzer.
+#[cfg(fuzzing)]
+pub(crate) fn check_traits(request: pb::SetTraitsRequest) -> Result<(), Violation> {
+    IdentityName::parse(&request.name).at("name")?;
+    request.hashing_key.map(fields::changed_hashing_key).transpose()?;
+    if request.traits.len() > TRAITS_PER_IDENTITY {
+        return Err(Violation::new("traits", "are too many"));
+    }
+    request.traits.into_iter().try_for_each(|traits| new_trait(traits).map(drop))
 }
 
 fn new_trait((key, value): (String, burgee_proto::v1::TraitValue)) -> Result<Trait, Violation> {

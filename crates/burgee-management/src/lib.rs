@@ -14,6 +14,9 @@ mod features;
 mod fields;
 mod filter;
 mod flags;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod guard;
 mod hub;
 mod identities;

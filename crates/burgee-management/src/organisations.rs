@@ -32,6 +32,15 @@ pub(crate) async fn create(
     Ok(pb::CreateOrganisationResponse { organisation: Some((&organisation).into()) })
 }
 
+/// Checks a new organisation for the fuzzer.
+#[cfg(fuzzing)]
+pub(crate) fn check_new(
+    context: &WriteContext,
+    request: pb::CreateOrganisationRequest,
+) -> Result<(), Violation> {
+    new_organisation(context, request).map(drop)
+}
+
 fn new_organisation(
     context: &WriteContext,
     request: pb::CreateOrganisationRequest,

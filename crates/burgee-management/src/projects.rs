@@ -45,6 +45,12 @@ fn new_project(context: &WriteContext, request: pb::CreateProjectRequest) -> Res
     })
 }
 
+/// Checks a new project for the fuzzer.
+#[cfg(fuzzing)]
+pub(crate) fn check_new(context: &WriteContext, request: pb::CreateProjectRequest) -> Result<(), Violation> {
+    new_project(context, request).map(drop)
+}
+
 pub(crate) async fn get(
     store: &dyn FlagStore,
     request: pb::GetProjectRequest,

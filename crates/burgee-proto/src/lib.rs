@@ -28,6 +28,9 @@ mod access;
 mod change;
 pub mod feature;
 mod flag;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod segment;
 mod value;
 

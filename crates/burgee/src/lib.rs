@@ -7,6 +7,9 @@ mod connection;
 pub mod dev;
 pub mod flagsmith;
 mod incoming;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod logging;
 mod metrics;
 pub mod operations;

@@ -7,12 +7,14 @@
 mod condition;
 mod document;
 mod evaluation;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod hash;
 mod identity;
 mod lanes;
 pub(crate) mod number;
 pub(crate) mod pattern;
-mod property;
+pub(crate) mod property;
 mod rules;
 mod ruleset;
 mod scalar;

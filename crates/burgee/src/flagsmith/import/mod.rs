@@ -5,6 +5,8 @@
 
 mod apply;
 mod current;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod plan;
 mod progress;
 mod report;
