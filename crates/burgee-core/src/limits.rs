@@ -18,6 +18,12 @@ pub const TRAIT_VALUE_CHARACTERS: usize = 2_000;
 pub const TRAITS_PER_IDENTITY: usize = 500;
 /// Characters of a condition's property, and of its operand.
 pub const CONDITION_CHARACTERS: usize = 1_000;
+/// Descents (`..`) of a property's path: each multiplies what must be looked at by the depth of the context.
+pub const PATH_DESCENTS: usize = 1;
+/// Filters (`?`) of a property's path: to parse one within another takes twice as long.
+pub const PATH_FILTERS: usize = 1;
+/// Wildcards (`*`), commas and colons of a property's path, all together: each may find several values.
+pub const PATH_BRANCHES: usize = 4;
 /// Items of a condition's list operand.
 pub const CONDITION_LIST_ITEMS: usize = 1_000;
 /// Conditions of a segment, in all its rules together.

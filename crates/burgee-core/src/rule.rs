@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::Violation;
-use crate::engine::{number, pattern::Pattern};
+use crate::engine::{number, pattern::Pattern, property::check_path};
 use crate::limits::{
     CONDITION_CHARACTERS, CONDITION_LIST_ITEMS, CONDITIONS_PER_SEGMENT, DESCRIPTION_BYTES, RULE_DEPTH,
     TRAIT_VALUE_CHARACTERS,
@@ -154,7 +154,7 @@ pub enum Operand {
 /// One question about the identity or its surroundings, whose operand was checked.
 ///
 /// The property is a trait's key or a JSONPath that begins with `$.`. A path that is not valid is
-/// allowed, since a trait may have exactly that key. An empty property is the key of the identity
+/// allowed, since a trait may have exactly that key; one that would take long to follow is not. An empty property is the key of the identity
 /// for `PERCENTAGE_SPLIT` and the trait with the empty key for the others, as in Flagsmith.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "ConditionRecord")]
@@ -175,7 +175,9 @@ impl Condition {
         description: impl Into<String>,
     ) -> Result<Self, Violation> {
         let (property, description) = (property.into(), description.into());
-        check_text(&property).map_err(|violation| violation.at("property"))?;
+        check_text(&property)
+            .and_then(|()| check_path(&property))
+            .map_err(|violation| violation.at("property"))?;
         check_operand(operator, &operand)?;
         check_bytes(&description, DESCRIPTION_BYTES)
             .and_then(|()| check_storable(&description))

@@ -4,6 +4,8 @@ use serde_json::Value as Json;
 use serde_json_path::JsonPath;
 
 use super::scalar::OwnedScalar;
+use crate::Violation;
+use crate::limits::{PATH_BRANCHES, PATH_DESCENTS, PATH_FILTERS};
 use crate::rule::Operator;
 
 /// Where the value of a property comes from.
@@ -71,6 +73,31 @@ impl Target {
     }
 }
 
+/// Checks that a path takes little time to parse and to follow, whatever the context holds: a path that finds a million
+/// values would be followed with every evaluation. The violation's field is empty.
+pub(crate) fn check_path(path: &str) -> Result<(), Violation> {
+    if !path.starts_with("$.") || parse_plain(path).is_some() {
+        return Ok(());
+    }
+    // Symbols within names count, too: few are.
+    let is_branch = |symbol: &char| matches!(symbol, '*' | ',' | ':');
+    let checks = [
+        ("descents (`..`)", path.matches("..").count(), PATH_DESCENTS),
+        ("filters (`?`)", path.matches('?').count(), PATH_FILTERS),
+        ("wildcards, commas and colons", path.chars().filter(is_branch).count(), PATH_BRANCHES),
+    ];
+    if let Some((what, count, most)) = checks.into_iter().find(|(_, count, most)| count > most) {
+        return Err(Violation::new("", format!("must be a path with at most {most} {what}, has {count}")));
+    }
+    // The library compiles their pattern anew for every value that it looks at.
+    match ["match", "search"].into_iter().find(|function| path.contains(function) && path.contains('?')) {
+        None => Ok(()),
+        Some(function) => {
+            Err(Violation::new("", format!("must be a path without the function `{function}`")))
+        }
+    }
+}
+
 /// Reads a path that is nothing but names without escapes: `$.a.b`, `$.a['b']`, `$.a["b"]`.
 fn parse_plain(path: &str) -> Option<Vec<&str>> {
     let mut names = Vec::new();
@@ -123,6 +150,28 @@ mod tests {
         ] {
             assert_eq!(parse_plain(path), Some(names), "{path}");
         }
+    }
+
+    #[test]
+    fn a_path_is_quick_to_follow() {
+        let check = |path: &str, expected: Result<(), &str>| {
+            let checked = check_path(path).map_err(|violation| violation.description);
+            assert_eq!(
+                checked.as_ref().map_err(String::as_str),
+                expected.as_ref().map_err(|text| *text),
+                "{path}"
+            );
+        };
+        check("$.a..b[?@.c==1][0,1][*]", Ok(()));
+        check("$.a['..??**,,::']..b", Err("must be a path with at most 1 descents (`..`), has 2"));
+        check("$.a['..??**,,::']", Ok(()));
+        check("..??**,,::", Ok(()));
+        check("$..*..*", Err("must be a path with at most 1 descents (`..`), has 2"));
+        check("$.a[?@[?@.b]]", Err("must be a path with at most 1 filters (`?`), has 2"));
+        check("$.a[*,*][*]", Ok(()));
+        check("$.a[*,*][*,*]", Err("must be a path with at most 4 wildcards, commas and colons, has 6"));
+        check("$.a[?match(@.b,'x')]", Err("must be a path without the function `match`"));
+        check("$.a.match[0]", Ok(()));
     }
 
     #[test]
