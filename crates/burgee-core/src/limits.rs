@@ -22,6 +22,8 @@ pub const CONDITION_CHARACTERS: usize = 1_000;
 pub const PATH_DESCENTS: usize = 1;
 /// Filters (`?`) of a property's path: to parse one within another takes twice as long.
 pub const PATH_FILTERS: usize = 1;
+/// Opening parentheses of a property's path: each that is parsed within another needs more of the stack.
+pub const PATH_PARENTHESES: usize = 8;
 /// Wildcards (`*`), commas and colons of a property's path, all together: each may find several values.
 pub const PATH_BRANCHES: usize = 4;
 /// Items of a condition's list operand.

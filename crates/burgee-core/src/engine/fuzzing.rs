@@ -1,10 +1,9 @@
 //! The parts of [`crate::fuzzing`] that look inside the engine.
 
 use serde_json::Value as Json;
-use serde_json_path::JsonPath;
 
 use super::pattern::Pattern;
-use super::property::{Source, Target};
+use super::property::{Source, Target, parse};
 use super::scalar::OwnedScalar;
 use super::{EnvironmentRules, FeatureRules, Identity, Ruleset, SegmentRules, State};
 use crate::fuzzing::operand;
@@ -22,7 +21,7 @@ pub fn jsonpath(path: &str, document: &str) {
     if let Source::Path { target: Target::Constant(found), .. } =
         Source::new(path, Operator::IsSet, &document)
     {
-        let query = JsonPath::parse(path).ok();
+        let query = parse(path);
         let expected = query.as_ref().and_then(|query| query.query(&document).first());
         assert_eq!(found, OwnedScalar::of_node(expected), "{path}");
     }

@@ -5,7 +5,7 @@ use serde_json_path::JsonPath;
 
 use super::scalar::OwnedScalar;
 use crate::Violation;
-use crate::limits::{PATH_BRANCHES, PATH_DESCENTS, PATH_FILTERS};
+use crate::limits::{PATH_BRANCHES, PATH_DESCENTS, PATH_FILTERS, PATH_PARENTHESES};
 use crate::rule::Operator;
 
 /// Where the value of a property comes from.
@@ -62,7 +62,7 @@ impl Target {
                 }
             };
         }
-        let Ok(query) = JsonPath::parse(path) else { return Self::Constant(OwnedScalar::Unset) };
+        let Some(query) = parse(path) else { return Self::Constant(OwnedScalar::Unset) };
         // A filter may look at the whole context wherever it stands, and so may `$..` and `$.*`.
         match first_name(&path[2..]) {
             _ if path.contains('?') => Self::Anywhere(query),
@@ -73,8 +73,15 @@ impl Target {
     }
 }
 
-/// Checks that a path takes little time to parse and to follow, whatever the context holds: a path that finds a million
-/// values would be followed with every evaluation. The violation's field is empty.
+/// Parses a path, if it is valid.
+pub(super) fn parse(path: &str) -> Option<JsonPath> {
+    // `serde_json_path` 0.7 panics where a path ends within an escape, as in `$['\u` and `$['\uD83D\uD`; no valid one does.
+    let ends_within_escape = path.trim_end_matches(['d', 'D']).ends_with(r"\u");
+    if ends_within_escape { None } else { JsonPath::parse(path).ok() }
+}
+
+/// Checks that a path takes little time and stack to parse and to follow, whatever the context holds: a path that finds a
+/// million values would be followed with every evaluation. The violation's field is empty.
 pub(crate) fn check_path(path: &str) -> Result<(), Violation> {
     if !path.starts_with("$.") || parse_plain(path).is_some() {
         return Ok(());
@@ -84,6 +91,7 @@ pub(crate) fn check_path(path: &str) -> Result<(), Violation> {
     let checks = [
         ("descents (`..`)", path.matches("..").count(), PATH_DESCENTS),
         ("filters (`?`)", path.matches('?').count(), PATH_FILTERS),
+        ("parentheses", path.matches('(').count(), PATH_PARENTHESES),
         ("wildcards, commas and colons", path.chars().filter(is_branch).count(), PATH_BRANCHES),
     ];
     if let Some((what, count, most)) = checks.into_iter().find(|(_, count, most)| count > most) {
@@ -168,10 +176,28 @@ mod tests {
         check("..??**,,::", Ok(()));
         check("$..*..*", Err("must be a path with at most 1 descents (`..`), has 2"));
         check("$.a[?@[?@.b]]", Err("must be a path with at most 1 filters (`?`), has 2"));
+        check("$.a[?((((((((@.b))))))))]", Ok(()));
+        check("$.a[?(((((((((@.b)))))))))]", Err("must be a path with at most 8 parentheses, has 9"));
         check("$.a[*,*][*]", Ok(()));
         check("$.a[*,*][*,*]", Err("must be a path with at most 4 wildcards, commas and colons, has 6"));
         check("$.a[?match(@.b,'x')]", Err("must be a path without the function `match`"));
         check("$.a.match[0]", Ok(()));
+    }
+
+    #[test]
+    fn a_path_that_ends_within_an_escape_is_none() {
+        for path in [
+            r"$.a['\u",
+            r#"$.a["\u"#,
+            r"$.a['\ud",
+            r"$.a['\uD83D\u",
+            r"$.a['\uD83D\uD",
+            r"$.a[?@['\u",
+            r"$.a[?@=='\u",
+        ] {
+            assert_eq!(parse(path), None, "{path}");
+        }
+        assert!(parse(r"$.a['\uD83D\uDE00']").is_some());
     }
 
     #[test]
