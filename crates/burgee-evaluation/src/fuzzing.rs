@@ -8,6 +8,7 @@ use burgee_core::name::TraitKey;
 use burgee_core::value::TraitValue;
 use burgee_core::{Error, Result};
 use burgee_proto::evaluation::v1 as pb;
+use burgee_proto::status::status;
 use prost::Message as _;
 
 use crate::digest::{BYTES, Digest};
@@ -114,12 +115,17 @@ pub fn requests(data: &[u8]) {
     }
 }
 
+/// Bytes of trailers that every client takes.
+const TRAILERS_BYTES: usize = 8 * 1024;
+
 /// Says whether the request is accepted.
 fn check(checks: Checks, fields: &[&str]) -> bool {
     let result: Result<()> = checks.finish(());
     match result {
         Ok(()) => true,
         Err(Error::Invalid(violations)) => {
+            let status = status(Error::Invalid(violations.clone()));
+            assert!(status.message().len() * 3 + status.details().len() * 4 / 3 < TRAILERS_BYTES);
             assert!(!violations.is_empty());
             for violation in violations {
                 let is_below = |field: &&str| {

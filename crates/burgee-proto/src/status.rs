@@ -15,10 +15,18 @@ pub const DOMAIN: &str = "burgee";
 /// When a caller may try again what failed because the service cannot answer now.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
 
-/// Turns an error into a status.
+/// Bytes of a status's message, and of each text in its details. Callers can send texts of megabytes, and a thousand of
+/// them; but a status travels in trailers, with its message twice, and clients commonly refuse trailers above 8 KiB.
+const TEXT_BYTES: usize = 800;
+/// Bytes of the violations of a status, together; those that do not fit are left out.
+const VIOLATIONS_BYTES: usize = 2 * TEXT_BYTES + VIOLATION_FRAME_BYTES;
+/// Bytes of a violation beside its texts.
+const VIOLATION_FRAME_BYTES: usize = 16;
+
+/// Turns an error into a status. What would be too long is cut.
 #[must_use]
 pub fn status(error: Error) -> Status {
-    let message = error.to_string();
+    let message = cut(error.to_string());
     let (code, details) = parts(error);
     Status::with_error_details(code, message, details)
 }
@@ -27,7 +35,13 @@ fn parts(error: Error) -> (Code, ErrorDetails) {
     match error {
         Error::Invalid(violations) => {
             let mut details = details(ErrorReason::InvalidField, []);
+            let mut bytes = 0;
             for Violation { field, description } in violations {
+                let (field, description) = (cut(field), cut(description));
+                bytes += field.len() + description.len() + VIOLATION_FRAME_BYTES;
+                if bytes > VIOLATIONS_BYTES {
+                    break;
+                }
                 details.add_bad_request_violation(field, description);
             }
             (Code::InvalidArgument, details)
@@ -107,9 +121,19 @@ pub fn reason(status: &Status) -> Option<String> {
 }
 
 fn details<const N: usize>(reason: ErrorReason, metadata: [(&str, String); N]) -> ErrorDetails {
-    let metadata = metadata.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+    let metadata = metadata.into_iter().map(|(key, value)| (key.to_owned(), cut(value))).collect();
     let name = reason.as_str_name();
     named(name.strip_prefix("ERROR_REASON_").unwrap_or(name), metadata)
+}
+
+/// Cuts off what is too long of a text.
+fn cut(mut text: String) -> String {
+    const MARK: &str = "…";
+    if text.len() > TEXT_BYTES {
+        text.truncate(text.floor_char_boundary(TEXT_BYTES - MARK.len()));
+        text.push_str(MARK);
+    }
+    text
 }
 
 fn named(reason: &str, metadata: HashMap<String, String>) -> ErrorDetails {
@@ -185,6 +209,27 @@ mod tests {
     #[test]
     fn the_cause_of_a_storage_error_stays_here() {
         assert!(!status(Error::Storage("disk full".into())).message().contains("disk"));
+    }
+
+    #[test]
+    fn a_status_fits_into_trailers() {
+        let long = "é".repeat(100_000);
+        let violations = |text: &str| Error::Invalid(vec![Violation::new(text, text); 1_000]);
+        for error in [
+            violations(&long),
+            violations("x"),
+            Error::NotFound { kind: "feature", name: long.clone() },
+            Error::InUse { name: long.clone(), users: vec![long.clone(); 20] },
+            Error::StaleEtag { name: long.clone(), current: long },
+        ] {
+            let status = status(error);
+            // On the wire, a byte of the message may take three, and three bytes of the details take four.
+            let bytes = status.message().len() * 3 + status.details().len() * 4 / 3;
+            assert!(bytes < 7 * 1024, "{bytes}");
+        }
+        let status = status(violations("field"));
+        assert_eq!(status.get_details_bad_request().unwrap().field_violations.len(), 62);
+        assert!(status.message().ends_with('…') && status.message().len() <= TEXT_BYTES);
     }
 
     #[test]

@@ -26,6 +26,7 @@ both! {
     a_call_waits_for_a_revision,
     a_revision_that_does_not_come_is_an_error,
     everything_wrong_is_named,
+    a_refusal_arrives_however_much_is_wrong,
     nothing_is_served_after_the_organisation_stops,
 }
 
@@ -274,6 +275,21 @@ async fn everything_wrong_is_named(world: World) {
     let resume_token = "what".to_owned();
     let mangled = pb::WatchFlagsRequest { resume_token, ..Default::default() };
     check_status(client.watch_flags(mangled).await, Code::InvalidArgument, "INVALID_FIELD");
+}
+
+async fn a_refusal_arrives_however_much_is_wrong(world: World) {
+    let world = world.served().await;
+    let service = Service::start(&world).await;
+    let mut client = service.client(SERVER_KEY).await;
+    for features in [vec![String::new(); 1_000], vec!["x".repeat(1_000_000)]] {
+        let request = pb::EvaluateFlagsRequest { features, ..Default::default() };
+        let status = client.evaluate_flags(request).await.unwrap_err();
+        assert_eq!(status.code(), Code::InvalidArgument, "{status:?}");
+        assert_eq!(status.get_details_bad_request().unwrap().field_violations[0].field, "features[0]");
+    }
+    let feature = "x".repeat(100_000);
+    let request = pb::EvaluateFlagRequest { feature, ..Default::default() };
+    assert_eq!(client.evaluate_flag(request).await.unwrap_err().code(), Code::InvalidArgument);
 }
 
 async fn nothing_is_served_after_the_organisation_stops(world: World) {
