@@ -16,8 +16,8 @@ pub fn imports(document: &str) {
     let id = environment_id(&model, &current, &target).expect("every name makes an id");
     let environment = EnvironmentName { project: project.clone(), environment: id };
     let plan = plan(&model, &current, &target, &environment);
-    plan.report.to_lines(&environment.to_string());
-    plan.report.to_json(&environment.to_string());
+    assert!(!plan.report.to_lines(&environment.to_string()).is_empty());
+    assert!(!plan.report.to_json(&environment.to_string()).to_string().is_empty());
     check(plan, &project);
 }
 

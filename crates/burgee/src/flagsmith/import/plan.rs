@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use burgee_core::limits::TRAITS_PER_IDENTITY;
 use burgee_core::name::{EnvironmentId, EnvironmentName, Identifier, IdentityName, SegmentId, TraitKey};
 use burgee_core::project::IdentityHashing;
 use burgee_core::rule::check_rules;
@@ -78,10 +79,12 @@ impl Planner<'_> {
         let origin = self.model.origin.as_ref();
         let organisation = &self.target.project.organisation;
         if !self.current.has_organisation {
+            let name = origin.map(|origin| origin.organisation.as_str()).unwrap_or_default();
+            let display_name = self.checked("the organisation", name, wire::check_display_name);
             self.plan.organisation = Some(rpc::CreateOrganisationRequest {
                 organisation_id: organisation.organisation.to_string(),
                 organisation: Some(pb::Organisation {
-                    display_name: origin.map(|origin| origin.organisation.clone()).unwrap_or_default(),
+                    display_name,
                     persist_trait_data: origin.map(|origin| origin.persist_trait_data),
                     stop_serving_flags: origin.map(|origin| origin.stop_serving_flags),
                     ..pb::Organisation::default()
@@ -99,13 +102,12 @@ impl Planner<'_> {
             }
         }
         if self.current.project.is_none() {
+            let name = origin.map(|origin| origin.project.as_str()).unwrap_or_default();
+            let display_name = self.checked("the project", name, wire::check_display_name);
             self.plan.project = Some(rpc::CreateProjectRequest {
                 parent: organisation.to_string(),
                 project_id: self.target.project.project.to_string(),
-                project: Some(pb::Project {
-                    display_name: origin.map(|origin| origin.project.clone()).unwrap_or_default(),
-                    ..pb::Project::default()
-                }),
+                project: Some(pb::Project { display_name, ..pb::Project::default() }),
                 ..rpc::CreateProjectRequest::default()
             });
             self.plan.report.make(Kind::Project, &self.target.project);
@@ -114,10 +116,11 @@ impl Planner<'_> {
 
     fn environment(&mut self) {
         let original = &self.model.environment;
+        let display_name = self.checked("the environment", &original.name, wire::check_display_name);
         let mut wanted = pb::Environment {
             name: self.environment.to_string(),
-            display_name: or(&original.name, self.environment.environment.as_str()),
-            hashing_key: original.key.clone(),
+            display_name: or(&display_name, self.environment.environment.as_str()),
+            hashing_key: self.checked("the environment", &original.key, wire::check_hashing_key),
             ..pb::Environment::default()
         };
         if let Some(settings) = original.settings {
@@ -264,6 +267,11 @@ impl Planner<'_> {
                     ));
                     continue;
                 }
+                if traits.len() == TRAITS_PER_IDENTITY && !traits.contains_key(key) {
+                    let text = format!("its trait `{key}` is one of more than {TRAITS_PER_IDENTITY}");
+                    self.note(Note::not_taken(&subject, text));
+                    continue;
+                }
                 let value = pb::TraitValue::from(value);
                 if actual.and_then(|actual| actual.traits.get(key)) != Some(&value) {
                     traits.insert(key.clone(), value);
@@ -286,6 +294,10 @@ impl Planner<'_> {
         }
     }
 
+    fn checked(&mut self, subject: &str, text: &str, check: fn(&str) -> Result<(), String>) -> String {
+        wire::checked(subject, text, check, &mut self.plan.report.notes)
+    }
+
     fn note(&mut self, note: Note) {
         self.plan.report.notes.push(note);
     }
@@ -302,10 +314,7 @@ fn or(text: &str, default: &str) -> String {
 
 fn check_segment(segment: &Segment) -> Result<(), String> {
     wire::check_hashing_key(&segment.key)?;
-    let limit = burgee_core::limits::DISPLAY_NAME_CHARACTERS;
-    if segment.name.chars().count() > limit || segment.name.contains('\0') {
-        return Err(format!("its name must be at most {limit} characters without NUL"));
-    }
+    wire::check_display_name(&segment.name)?;
     check_rules(&segment.rules)
         .map_err(|violation| format!("`rules{}` {}", violation.field, violation.description))
 }

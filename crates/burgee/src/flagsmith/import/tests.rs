@@ -213,6 +213,29 @@ fn segments_beyond_the_limits_are_not_taken_with_their_overrides() {
 }
 
 #[test]
+fn names_keys_and_traits_that_a_server_refuses_are_not_taken() {
+    let traits: Vec<_> = (0..501).map(|number| format!(r#""{number}": 1"#)).collect();
+    let text = format!(
+        r#"{{"environment": {{"key": "{}", "name": "a\u0000"}}, "identity": {{"identifier": "ada", "traits": {{{}}}}}}}"#,
+        "k".repeat(256),
+        traits.join(",")
+    );
+    let plan = plan_into(&parse(&text).unwrap(), &Current::default());
+    let environment = plan.create_environment.as_ref().unwrap().environment.as_ref().unwrap();
+    assert_eq!((environment.display_name.as_str(), environment.hashing_key.as_str()), ("production", ""));
+    assert_eq!(plan.traits[0].traits.len(), 500);
+    let notes: Vec<_> = plan.report.not_taken().map(ToString::to_string).collect();
+    assert_eq!(
+        notes,
+        [
+            "the environment: its name must be at most 2000 characters without NUL",
+            "the environment: its key must be at most 255 characters without NUL",
+            "identity `ada`: its trait `500` is one of more than 500",
+        ]
+    );
+}
+
+#[test]
 fn what_is_neither_shape_is_refused() {
     for text in ["{}", "[]", r#"{"flags": []}"#] {
         assert!(parse(text).unwrap_err().to_string().contains("neither"), "{text}");

@@ -1,6 +1,7 @@
 //! States as the wire has them, and whether two are the same.
 
 use burgee_core::feature::check_metadata;
+use burgee_core::limits::DISPLAY_NAME_CHARACTERS;
 use burgee_core::name::VariantKey;
 use burgee_core::value::{Value, ValueType};
 use burgee_proto::v1 as pb;
@@ -27,6 +28,30 @@ pub(super) fn check_hashing_key(key: &str) -> Result<(), String> {
         return Err(format!("its key must be at most {HASHING_KEY_CHARACTERS} characters without NUL"));
     }
     Ok(())
+}
+
+/// Returns why a display name cannot be taken, if it cannot.
+pub(super) fn check_display_name(name: &str) -> Result<(), String> {
+    if name.chars().count() > DISPLAY_NAME_CHARACTERS || name.contains('\0') {
+        return Err(format!("its name must be at most {DISPLAY_NAME_CHARACTERS} characters without NUL"));
+    }
+    Ok(())
+}
+
+/// Returns the text, or none if it cannot be taken.
+pub(super) fn checked(
+    subject: &str,
+    text: &str,
+    check: fn(&str) -> Result<(), String>,
+    notes: &mut Vec<Note>,
+) -> String {
+    match check(text) {
+        Ok(()) => text.to_owned(),
+        Err(problem) => {
+            notes.push(Note::not_taken(subject, problem));
+            String::new()
+        }
+    }
 }
 
 /// Returns the metadata, or none if there is too much of it.
