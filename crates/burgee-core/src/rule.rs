@@ -188,10 +188,14 @@ impl Condition {
     /// Creates a condition that is never true: `IN` with an empty list.
     ///
     /// This is what an import makes of a condition that the original silently treats as false. What is
-    /// too long for a property or a description is cut off: neither is looked at.
+    /// too long for a property or a description is cut off, and a path that takes too long is left out:
+    /// neither is looked at.
     pub fn never(property: impl Into<String>, description: impl Into<String>) -> Self {
         let storable = |text: String| text.replace('\0', "\u{fffd}");
-        let property = storable(property.into()).chars().take(CONDITION_CHARACTERS).collect();
+        let mut property: String = storable(property.into()).chars().take(CONDITION_CHARACTERS).collect();
+        if check_path(&property).is_err() {
+            property.clear();
+        }
         let mut description = storable(description.into());
         description.truncate(description.floor_char_boundary(DESCRIPTION_BYTES));
         Self { property, operator: Operator::In, operand: Operand::List(Vec::new()), description }

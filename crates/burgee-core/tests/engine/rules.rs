@@ -184,6 +184,7 @@ fn what_is_never_true_can_always_be_stored() {
     assert_eq!(never.description().len(), 20_000);
     let stored = serde_json::to_string(&never).unwrap();
     assert_eq!(serde_json::from_str::<Condition>(&stored).unwrap(), never);
+    assert_eq!(Condition::never("$..a..b", "").property(), "");
 }
 
 #[test]

@@ -242,6 +242,12 @@ mod tests {
     }
 
     #[test]
+    fn a_path_that_takes_too_long_is_not_taken() {
+        let condition = r#"{"property": "$..a..b", "operator": "EQUAL", "value": "x"}"#;
+        check(condition, never(), Some(NoteKind::NotTaken));
+    }
+
+    #[test]
     fn what_is_too_long_is_not_taken() {
         let long = "x".repeat(1_001);
         let condition = format!(r#"{{"property": "a", "operator": "EQUAL", "value": "{long}"}}"#);
