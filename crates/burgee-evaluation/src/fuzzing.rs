@@ -132,7 +132,7 @@ fn check(checks: Checks, fields: &[&str]) -> bool {
                     let rest = violation.field.strip_prefix(*field);
                     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
                 };
-                assert!(fields.iter().any(|field| is_below(field)), "{violation}");
+                assert!(fields.iter().any(is_below), "{violation}");
             }
             false
         }
