@@ -230,7 +230,7 @@ fn names_keys_and_traits_that_a_server_refuses_are_not_taken() {
         [
             "the environment: its name must be at most 2000 characters without NUL",
             "the environment: its key must be at most 255 characters without NUL",
-            "identity `ada`: its trait `500` is one of more than 500",
+            "identity `ada`: its trait `99` is one of more than 500",
         ]
     );
 }
