@@ -15,6 +15,8 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
 
+use crate::secrets;
+
 /// How long a server may take to start, or to stop.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -103,9 +105,11 @@ impl Server {
             .args(&arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
             .expect("the binary starts");
+        tokio::spawn(secrets::watch(child.stderr.take().expect("stderr is piped")));
         let mut lines = BufReader::new(child.stdout.take().expect("stdout is piped")).lines();
         let mut server = Self {
             child,
@@ -129,8 +133,11 @@ impl Server {
         })
         .await
         .expect("the server started in time");
-        // Whatever else it prints must not block it.
-        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        for secret in [&server.credentials.client_side].into_iter().filter(|secret| !secret.is_empty()) {
+            secrets::note(secret);
+        }
+        // Whatever else it prints must not block it, and is no place for secrets.
+        tokio::spawn(secrets::watch(lines.into_inner()));
         server
     }
 

@@ -1,5 +1,5 @@
-//! The change log: one entry per write of configuration. It is the audit log, the feed of the evaluation service and
-//! the source of history.
+//! The change logs: one entry per write. A project's is the audit log of its configuration, the feed of the evaluation service and the
+//! source of history; an organisation's and the server's tell who may do what.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -8,8 +8,9 @@ use crate::access::EnvironmentKey;
 use crate::access::SecretHash;
 use crate::feature::{Feature, FeaturePatch, Variant};
 use crate::flag::{Flag, FlagState, FlagStatePatch, IdentityOverride};
+use crate::grant::Grantee;
 use crate::name::{
-    EnvironmentId, FeatureKey, FlagName, IdentityOverrideName, KeyId, ProjectName, SegmentId,
+    EnvironmentId, FeatureKey, FlagName, IdentityOverrideName, KeyId, LogName, SegmentId,
     SegmentOverrideName, VariantKey,
 };
 use crate::project::{Environment, EnvironmentPatch, Project, ProjectPatch};
@@ -18,8 +19,14 @@ use crate::segment::{Segment, SegmentPatch};
 /// Who writes, how, and whether for real.
 #[derive(Clone, Debug)]
 pub struct WriteContext {
-    /// The name of the user or organisation whose token it is.
+    /// The name of who acts: a user, a token of an organisation, a trust relationship, or `system`.
     pub actor: String,
+    /// What the actor presented: the name of a token or a trust relationship, or an issuer.
+    pub credential: String,
+    /// On whose behalf: the subject that an issuer named.
+    pub on_behalf_of: String,
+    /// The network address of the caller.
+    pub address: String,
     /// The gRPC method, such as `FlagService/UpdateFlag`.
     pub method: String,
     /// The caller's id of the request: the same id twice is one change.
@@ -49,6 +56,8 @@ pub enum Mutation {
     CreateEnvironment {
         /// Its etag is not looked at.
         environment: Environment,
+        /// Who becomes its administrator, by a grant.
+        creator: Option<Grantee>,
     },
     /// Creates an environment with the flags and segment overrides of another; never identities or keys.
     CloneEnvironment {
@@ -56,6 +65,8 @@ pub enum Mutation {
         source: EnvironmentId,
         /// The new one; its etag is not looked at.
         environment: Environment,
+        /// Who becomes its administrator, by a grant.
+        creator: Option<Grantee>,
     },
     /// Changes an environment.
     UpdateEnvironment {
@@ -280,17 +291,23 @@ pub struct ChangeEntry {
     pub after: Option<serde_json::Value>,
 }
 
-/// One write.
+/// One write: of a project's configuration, of an organisation, or of the server.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Change {
-    /// The project.
-    pub project: ProjectName,
-    /// The revision that it made.
+    /// Whose log it is in.
+    pub log: LogName,
+    /// The revision of the log that it made.
     pub revision: i64,
     /// When it was written.
     pub created_at: DateTime<Utc>,
-    /// The name of the user or organisation whose token it was, or `system`.
+    /// See [`WriteContext::actor`].
     pub actor: String,
+    /// See [`WriteContext::credential`].
+    pub credential: String,
+    /// See [`WriteContext::on_behalf_of`].
+    pub on_behalf_of: String,
+    /// See [`WriteContext::address`].
+    pub address: String,
     /// The gRPC method.
     pub method: String,
     /// The caller's id of the request; empty if none was given.

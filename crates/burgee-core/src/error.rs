@@ -154,6 +154,13 @@ pub enum Error {
         message: String,
     },
 
+    /// Too many sign-ins from the caller's address have failed lately.
+    #[error("too many sign-ins from this address have failed")]
+    SignInLimitExceeded {
+        /// When the next may be tried.
+        retry_after: std::time::Duration,
+    },
+
     /// One of several changes of a request cannot be made; nothing was changed.
     #[error("changes[{index}]: {error}")]
     Change {
@@ -199,6 +206,7 @@ impl Error {
             | Self::RequestIdReused { .. }
             | Self::Unauthenticated { .. }
             | Self::PermissionDenied { .. }
+            | Self::SignInLimitExceeded { .. }
             | Self::Unavailable { .. }
             | Self::RevisionNotReached { .. }
             | Self::Change { .. }

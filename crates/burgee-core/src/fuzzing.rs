@@ -6,8 +6,10 @@ use std::fmt::{Debug, Display};
 
 use crate::Violation;
 use crate::engine::{EnvironmentRules, Identity, Ruleset, SegmentRules};
+use crate::grant::Grantee;
 use crate::limits::{CONDITION_CHARACTERS, IDENTIFIER_CHARACTERS};
 use crate::name::*;
+use crate::permission::Place;
 use crate::rule::{Condition, Operand, Operator, Rule, RuleKind};
 use crate::value::TraitValue;
 
@@ -25,7 +27,9 @@ pub fn names(text: &str) {
     check!(FeatureKey VariantKey Identifier TraitKey);
     check!(OrganisationName UserName MemberName ProjectName EnvironmentName KeyName FeatureName VariantName);
     check!(SegmentName FlagName SegmentOverrideName IdentityOverrideName IdentityName TokenOwner TokenName);
-    check!(ChangeName);
+    check!(GroupId InvitationId RoleId GrantId TrustRelationshipId);
+    check!(GroupName GroupMemberName InvitationName RoleName GrantName TrustRelationshipName);
+    check!(LogName ChangeName Place Grantee);
 }
 
 fn check<T: Debug + Display + PartialEq>(text: &str, parse: impl Fn(&str) -> Result<T, Violation>) {

@@ -40,12 +40,22 @@ pub const DESCRIPTION_BYTES: usize = 20_000;
 pub const VARIANTS_PER_FEATURE: usize = 100;
 /// Tags of a feature, and owners of a feature.
 pub const TAGS_PER_FEATURE: usize = 100;
-/// Characters of the path of a claim.
+/// Characters of the path of a claim of a sign-in token.
 pub const CLAIM_CHARACTERS: usize = 200;
-/// Patterns of a rule over claims.
-pub const PATTERNS_PER_CLAIM_RULE: usize = 50;
-/// Characters of a pattern of a rule over claims.
+/// Characters of a pattern of a rule about a claim.
 pub const CLAIM_PATTERN_CHARACTERS: usize = 500;
+/// Patterns of a rule about a claim.
+pub const PATTERNS_PER_CLAIM_RULE: usize = 50;
+/// Rules about claims of a trust relationship.
+pub const CLAIM_RULES_PER_TRUST_RELATIONSHIP: usize = 20;
+/// Characters of the external id of a group.
+pub const EXTERNAL_ID_CHARACTERS: usize = 255;
+/// Characters of the audience of a trust relationship.
+pub const AUDIENCE_CHARACTERS: usize = 500;
+/// Groups that an invitation names.
+pub const GROUPS_PER_INVITATION: usize = 100;
+/// Tags of a grant, and of an environment key.
+pub const TAGS_PER_LIMIT: usize = 100;
 /// Users of a resource that the error of a refused deletion lists.
 pub const USERS_LISTED: usize = 20;
 
@@ -58,8 +68,20 @@ pub struct Limits {
     pub projects_per_organisation: usize,
     /// Members of an organisation.
     pub members_per_organisation: usize,
+    /// Groups of an organisation.
+    pub groups_per_organisation: usize,
+    /// Invitations of an organisation, accepted and expired ones included.
+    pub invitations_per_organisation: usize,
+    /// Roles of an organisation.
+    pub roles_per_organisation: usize,
+    /// Grants of an organisation.
+    pub grants_per_organisation: usize,
+    /// Trust relationships of an organisation.
+    pub trust_relationships_per_organisation: usize,
     /// Tokens of a user or an organisation, expired and revoked ones included.
     pub tokens_per_owner: usize,
+    /// Tokens that a trust relationship has given and that have not expired.
+    pub tokens_per_trust_relationship: usize,
     /// Environments of a project.
     pub environments_per_project: usize,
     /// Features of a project.
@@ -83,7 +105,13 @@ impl Default for Limits {
         Self {
             projects_per_organisation: 1_000,
             members_per_organisation: 10_000,
+            groups_per_organisation: 1_000,
+            invitations_per_organisation: 1_000,
+            roles_per_organisation: 100,
+            grants_per_organisation: 10_000,
+            trust_relationships_per_organisation: 100,
             tokens_per_owner: 1_000,
+            tokens_per_trust_relationship: 10_000,
             environments_per_project: 100,
             features_per_project: 1_000,
             segments_per_project: 500,

@@ -93,6 +93,26 @@ key! {
     KeyId, check_id
 }
 key! {
+    /// The id of a group within its organisation: 1 to 63 of `a-z`, `0-9` and `-`, starting with a letter.
+    GroupId, check_id
+}
+key! {
+    /// The id of an invitation within its organisation: 1 to 63 of `a-z`, `0-9` and `-`, starting with a letter.
+    InvitationId, check_id
+}
+key! {
+    /// The id of a role within its organisation: 1 to 63 of `a-z`, `0-9` and `-`, starting with a letter.
+    RoleId, check_id
+}
+key! {
+    /// The id of a grant within its organisation: 1 to 63 of `a-z`, `0-9` and `-`, starting with a letter.
+    GrantId, check_id
+}
+key! {
+    /// The id of a trust relationship within its organisation: 1 to 63 of `a-z`, `0-9` and `-`, starting with a letter.
+    TrustRelationshipId, check_id
+}
+key! {
     /// What callers ask a feature by: 1 to 255 characters, no control characters, no blanks around it; unique in its
     /// project, ignoring case.
     FeatureKey, check_feature_key
@@ -292,6 +312,30 @@ child_name! {
     MemberName { organisation: OrganisationName, user: UserId }, "members"
 }
 child_name! {
+    /// `organisations/{organisation}/groups/{group}`
+    GroupName { organisation: OrganisationName, group: GroupId }, "groups"
+}
+child_name! {
+    /// `organisations/{organisation}/groups/{group}/members/{user}`
+    GroupMemberName { group: GroupName, user: UserId }, "members"
+}
+child_name! {
+    /// `organisations/{organisation}/invitations/{invitation}`
+    InvitationName { organisation: OrganisationName, invitation: InvitationId }, "invitations"
+}
+child_name! {
+    /// `organisations/{organisation}/roles/{role}`
+    RoleName { organisation: OrganisationName, role: RoleId }, "roles"
+}
+child_name! {
+    /// `organisations/{organisation}/grants/{grant}`
+    GrantName { organisation: OrganisationName, grant: GrantId }, "grants"
+}
+child_name! {
+    /// `organisations/{organisation}/trustRelationships/{trust_relationship}`
+    TrustRelationshipName { organisation: OrganisationName, trust_relationship: TrustRelationshipId }, "trustRelationships"
+}
+child_name! {
     /// `organisations/{organisation}/projects/{project}`
     ProjectName { organisation: OrganisationName, project: ProjectId }, "projects"
 }
@@ -374,11 +418,58 @@ child_name! {
     TokenName { owner: TokenOwner, token: TokenId }, "tokens"
 }
 
-/// `…/projects/{project}/changes/{revision}`
+/// Whose changes a log holds, in one order.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum LogName {
+    /// The server's: organisations, users and their tokens.
+    Server,
+    /// An organisation's: members, groups, roles, grants, tokens, trust relationships, invitations.
+    Organisation(OrganisationName),
+    /// A project's: its configuration.
+    Project(ProjectName),
+}
+
+impl LogName {
+    /// Parses `server`, the name of an organisation or the name of a project.
+    pub fn parse(name: &str) -> Result<Self, Violation> {
+        match name.split('/').count() {
+            1 if name == SERVER => Ok(Self::Server),
+            2 => OrganisationName::parse(name).map(Self::Organisation),
+            4 => ProjectName::parse(name).map(Self::Project),
+            _ => Err(Violation::new(
+                "",
+                format!("must be `organisations/*/projects/*`, `organisations/*` or `{SERVER}`, is `{name}`"),
+            )),
+        }
+    }
+
+    /// Returns what it is called in errors.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Server => SERVER,
+            Self::Organisation(_) => "organisation",
+            Self::Project(_) => "project",
+        }
+    }
+}
+
+const SERVER: &str = "server";
+
+impl fmt::Display for LogName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Server => formatter.write_str(SERVER),
+            Self::Organisation(name) => name.fmt(formatter),
+            Self::Project(name) => name.fmt(formatter),
+        }
+    }
+}
+
+/// `{log}/changes/{revision}`
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ChangeName {
-    /// The project.
-    pub project: ProjectName,
+    /// The log.
+    pub log: LogName,
     /// The revision that the change made.
     pub revision: i64,
 }
@@ -386,19 +477,17 @@ pub struct ChangeName {
 impl ChangeName {
     /// Parses a name, or says which rule it breaks (the violation's field is empty).
     pub fn parse(name: &str) -> Result<Self, Violation> {
-        let wrong = || {
-            Violation::new("", format!("must be `…/projects/{{project}}/changes/{{revision}}`, is `{name}`"))
-        };
+        let wrong = || Violation::new("", format!("must be `…/changes/{{revision}}`, is `{name}`"));
         let (parent, revision) = split(name, "changes").ok_or_else(wrong)?;
-        let project = ProjectName::parse(parent).map_err(|_| wrong())?;
+        let log = LogName::parse(parent).map_err(|_| wrong())?;
         let revision = revision.parse().ok().filter(|revision| *revision > 0).ok_or_else(wrong)?;
-        Ok(Self { project, revision })
+        Ok(Self { log, revision })
     }
 }
 
 impl fmt::Display for ChangeName {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}/changes/{}", self.project, self.revision)
+        write!(formatter, "{}/changes/{}", self.log, self.revision)
     }
 }
 
@@ -461,6 +550,10 @@ mod tests {
     #[test]
     fn a_change_is_named_by_its_revision() {
         assert_eq!(ChangeName::parse(&format!("{SHOP}/changes/7")).unwrap().revision, 7);
+        for name in ["organisations/acme/changes/1", "server/changes/12"] {
+            assert_eq!(ChangeName::parse(name).unwrap().to_string(), name);
+        }
+        assert!(ChangeName::parse("changes/1").is_err());
         assert!(ChangeName::parse(&format!("{SHOP}/changes/0")).is_err());
         assert!(ChangeName::parse(&format!("{SHOP}/changes/x")).is_err());
     }

@@ -4,19 +4,27 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
 use crate::Result;
-use crate::access::{EnvironmentKey, KeyKind, SecretHash, Token};
+use crate::access::{
+    EnvironmentKey, ExchangedToken, KeyKind, KeyScope, SecretHash, StoredCredential, StoredSecret, Token,
+    TokenRef,
+};
+use crate::account::{AccountApplied, AccountMutation, SignIn};
 use crate::change::{Applied, Change, Mutation, WriteContext};
 use crate::engine::EnvironmentRules;
 use crate::feature::Feature;
 use crate::flag::{Flag, IdentityOverride};
+use crate::grant::{Grant, Grantee, PermissionRole, Principal, Rights};
 use crate::identity::{Identity, TraitChanges};
 use crate::name::{
-    EnvironmentName, FeatureName, FlagName, Identifier, IdentityName, IdentityOverrideName, KeyName,
-    MemberName, OrganisationName, ProjectName, SegmentName, TokenName, TokenOwner, UserName,
+    EnvironmentName, FeatureName, FlagName, GrantName, GroupName, Identifier, IdentityName,
+    IdentityOverrideName, InvitationName, KeyName, LogName, OrganisationName, ProjectName, RoleName,
+    SegmentName, TokenOwner, TrustRelationshipName, UserName,
 };
-use crate::organisation::{Member, Organisation, OrganisationPatch, Role, User};
+use crate::organisation::{Group, GroupMember, Invitation, Member, Organisation, User};
+use crate::permission::Place;
 use crate::project::{Environment, IdentityHashing, Project};
 use crate::segment::Segment;
+use crate::trust::TrustRelationship;
 use crate::value::TraitValue;
 
 /// A part of a list, ordered by id, byte by byte (identities and their overrides: by the hash of the identifier).
@@ -44,106 +52,120 @@ pub enum ChangeOrder {
     Before(i64),
 }
 
-/// The caller behind a token.
-#[derive(Clone, Debug, PartialEq)]
-pub struct TokenCaller {
-    /// The token.
-    pub token: Token,
-    /// Whether it may do everything on this server.
-    pub administrator: bool,
+/// What a list of grants is narrowed to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GrantFilter {
+    /// Those on this very place.
+    pub place: Option<Place>,
+    /// Those to this very grantee.
+    pub grantee: Option<Grantee>,
+}
+
+/// What a log holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogState {
+    /// The oldest revision that is kept; 1 more than the newest if none is.
+    pub oldest: i64,
+    /// The newest revision; 0 if there is none.
+    pub newest: i64,
+    /// When what the log is of was created: tells apart those of the same name.
+    pub created_at: DateTime<Utc>,
 }
 
 /// Everything that the management service asks of the store. Every method is one transaction.
 #[async_trait]
 pub trait FlagStore: Send + Sync {
-    // Organisations and members.
+    // Accounts, and who may do what.
 
-    /// Creates an organisation.
-    async fn create_organisation(
+    /// Does a write outside of projects, as one revision of a log with one change.
+    async fn apply_account(
         &self,
         context: &WriteContext,
-        organisation: Organisation,
-    ) -> Result<Organisation>;
+        mutation: AccountMutation,
+    ) -> Result<AccountApplied>;
+
     /// Returns an organisation.
     async fn organisation(&self, name: &OrganisationName) -> Result<Organisation>;
-    /// Lists organisations.
-    async fn organisations(&self, page: &Page) -> Result<Vec<Organisation>>;
-    /// Changes an organisation. Settings that evaluation looks at take a revision of each of its projects.
-    async fn update_organisation(
-        &self,
-        context: &WriteContext,
-        name: &OrganisationName,
-        patch: OrganisationPatch,
-        etag: Option<&str>,
-    ) -> Result<Organisation>;
-    /// Deletes an organisation; with `force`, with its projects, otherwise one that has any is refused.
-    async fn delete_organisation(
-        &self,
-        context: &WriteContext,
-        name: &OrganisationName,
-        force: bool,
-        etag: Option<&str>,
-    ) -> Result<()>;
-    /// Makes a user a member.
-    async fn add_member(&self, context: &WriteContext, name: &MemberName, role: Role) -> Result<Member>;
+    /// Lists organisations: all, or those that somebody belongs to.
+    async fn organisations(&self, of: Option<&Principal>, page: &Page) -> Result<Vec<Organisation>>;
     /// Lists members.
     async fn members(&self, organisation: &OrganisationName, page: &Page) -> Result<Vec<Member>>;
-    /// Changes a member's role; the last administrator keeps it.
-    async fn update_member(
-        &self,
-        context: &WriteContext,
-        name: &MemberName,
-        role: Role,
-        etag: Option<&str>,
-    ) -> Result<Member>;
-    /// Removes a member; the last administrator stays.
-    async fn remove_member(
-        &self,
-        context: &WriteContext,
-        name: &MemberName,
-        etag: Option<&str>,
-    ) -> Result<()>;
-
-    // Users and tokens.
-
-    /// Creates a user.
-    async fn create_user(&self, context: &WriteContext, user: User) -> Result<User>;
     /// Returns a user.
     async fn user(&self, name: &UserName) -> Result<User>;
     /// Lists users.
     async fn users(&self, page: &Page) -> Result<Vec<User>>;
-    /// Creates a token. The flag tells whether an earlier, equal request had made it.
-    async fn create_token(
-        &self,
-        context: &WriteContext,
-        token: Token,
-        hash: SecretHash,
-    ) -> Result<(Token, bool)>;
+    /// Says whether two users are members of one organisation.
+    async fn are_colleagues(&self, one: &UserName, other: &UserName) -> Result<bool>;
     /// Lists tokens, expired and revoked ones included.
     async fn tokens(&self, owner: &TokenOwner, page: &Page) -> Result<Vec<Token>>;
-    /// Makes a token useless; doing so again changes nothing.
-    async fn revoke_token(&self, context: &WriteContext, name: &TokenName) -> Result<Token>;
-    /// Returns who presents a secret, if its token is not revoked. It may have expired.
-    async fn token_caller(&self, hash: &SecretHash) -> Result<Option<TokenCaller>>;
+    /// Returns a group.
+    async fn group(&self, name: &GroupName) -> Result<Group>;
+    /// Lists groups.
+    async fn groups(&self, organisation: &OrganisationName, page: &Page) -> Result<Vec<Group>>;
+    /// Lists the members of a group.
+    async fn group_members(&self, group: &GroupName, page: &Page) -> Result<Vec<GroupMember>>;
+    /// Returns an invitation.
+    async fn invitation(&self, name: &InvitationName) -> Result<Invitation>;
+    /// Lists invitations, accepted and expired ones included.
+    async fn invitations(&self, organisation: &OrganisationName, page: &Page) -> Result<Vec<Invitation>>;
+    /// Returns the invitation whose secret is looked up by this; it may be accepted or expired.
+    async fn invitation_by_secret(&self, lookup: &str) -> Result<Option<(Invitation, StoredSecret)>>;
+    /// Returns a role.
+    async fn role(&self, name: &RoleName) -> Result<PermissionRole>;
+    /// Lists roles.
+    async fn roles(&self, organisation: &OrganisationName, page: &Page) -> Result<Vec<PermissionRole>>;
+    /// Returns a grant.
+    async fn grant(&self, name: &GrantName) -> Result<Grant>;
+    /// Lists grants.
+    async fn grants(
+        &self,
+        organisation: &OrganisationName,
+        filter: &GrantFilter,
+        page: &Page,
+    ) -> Result<Vec<Grant>>;
+    /// Returns a trust relationship.
+    async fn trust_relationship(&self, name: &TrustRelationshipName) -> Result<TrustRelationship>;
+    /// Lists trust relationships.
+    async fn trust_relationships(
+        &self,
+        organisation: &OrganisationName,
+        page: &Page,
+    ) -> Result<Vec<TrustRelationship>>;
+
+    /// Returns the credential that is looked up by this, unless it is revoked. It may have expired.
+    async fn credential(&self, lookup: &str) -> Result<Option<StoredCredential>>;
+    /// Returns what somebody may do in an organisation; nothing, if it does not exist or they do not belong to it. Members
+    /// count as in the groups whose external ids are in `claimed_groups`, too. Not whether they administer the server.
+    async fn rights(
+        &self,
+        grantee: &Grantee,
+        claimed_groups: &[String],
+        organisation: &OrganisationName,
+    ) -> Result<Rights>;
+    /// Returns who signs in, after creating or linking the account where that is asked for; `None` if nobody is known by
+    /// the subject or the address, and none is to be created. An address that is not known to be its user's is
+    /// refused with [`crate::Error::Precondition`], reason `ACCOUNT_EXISTS`.
+    async fn sign_in(&self, sign_in: &SignIn) -> Result<Option<User>>;
+    /// Notes a token that a trust relationship gives, unless the relationship is not any more what its etag says.
+    async fn exchange(&self, name: &TrustRelationshipName, etag: &str, token: ExchangedToken) -> Result<()>;
+    /// Notes when tokens were last used; never sets a time back.
+    async fn note_uses(&self, uses: &[(TokenRef, DateTime<Utc>)]) -> Result<()>;
     /// Creates the first user and its token, if the store has no user; tells whether it did.
-    async fn create_first_user(&self, user: User, token: Token, hash: SecretHash) -> Result<bool>;
+    async fn create_first_user(&self, user: User, token: Token, secret: StoredSecret) -> Result<bool>;
 
     // Projects and what is in them.
 
-    /// Creates a project, at revision 1.
-    async fn create_project(&self, context: &WriteContext, project: Project) -> Result<Project>;
+    /// Creates a project, at revision 1; `creator` becomes its administrator by a grant.
+    async fn create_project(
+        &self,
+        context: &WriteContext,
+        project: Project,
+        creator: Option<Grantee>,
+    ) -> Result<Project>;
     /// Returns a project.
     async fn project(&self, name: &ProjectName) -> Result<Project>;
     /// Lists projects.
     async fn projects(&self, organisation: &OrganisationName, page: &Page) -> Result<Vec<Project>>;
-    /// Deletes a project with all that is in it; without `force`, one that has environments or features is refused.
-    async fn delete_project(
-        &self,
-        context: &WriteContext,
-        name: &ProjectName,
-        force: bool,
-        etag: Option<&str>,
-    ) -> Result<()>;
     /// Applies all mutations or none, as one revision with one change.
     async fn apply(
         &self,
@@ -177,10 +199,15 @@ pub trait FlagStore: Send + Sync {
     /// Lists segments.
     async fn segments(&self, project: &ProjectName, page: &Page) -> Result<Vec<Segment>>;
 
+    /// Returns the state of a log.
+    async fn log(&self, log: &LogName) -> Result<LogState>;
     /// Returns a change.
-    async fn change(&self, project: &ProjectName, revision: i64) -> Result<Change>;
+    async fn change(&self, log: &LogName, revision: i64) -> Result<Change>;
     /// Lists changes.
-    async fn changes(&self, project: &ProjectName, order: ChangeOrder, limit: usize) -> Result<Vec<Change>>;
+    async fn changes(&self, log: &LogName, order: ChangeOrder, limit: usize) -> Result<Vec<Change>>;
+    /// Forgets changes that were written before a time, at most so many of each log; the newest of a log stays. Tells how many
+    /// were forgotten.
+    async fn trim_changes(&self, before: DateTime<Utc>, limit: usize) -> Result<u64>;
 
     // Identities.
 
@@ -221,6 +248,8 @@ pub struct EnvironmentRef(pub i64);
 pub enum Wakeup {
     /// A project has a new revision, or is gone.
     Project(ProjectRef),
+    /// The server or an organisation has a new revision, or is gone.
+    Account,
     /// Anything may have changed: messages were lost.
     Unknown,
 }
@@ -241,6 +270,10 @@ pub struct ActiveKey {
     pub name: KeyName,
     /// What it may see.
     pub kind: KeyKind,
+    /// What it may be used for.
+    pub scopes: Vec<KeyScope>,
+    /// It sees only features that have one of these tags; empty: all features.
+    pub tags: Vec<String>,
     /// From when it is refused, if ever.
     pub expires_at: Option<DateTime<Utc>>,
 }

@@ -1,14 +1,11 @@
 //! What changed between a revision that a subscriber has and the one that is served: all that a stream sends.
 
-use std::sync::Arc;
-
-use burgee_core::access::KeyKind;
 use burgee_core::engine::Identity;
 use burgee_core::name::FeatureKey;
 use burgee_proto::evaluation::v1 as pb;
 use prost::Message as _;
 
-use crate::snapshot::Snapshot;
+use crate::snapshot::Seen;
 use crate::view::View;
 
 /// The largest part of a snapshot or an update, with what is around it.
@@ -30,8 +27,7 @@ pub(crate) enum Since {
 /// A snapshot or an update on its way to a subscriber, in parts that are made when the subscriber takes them.
 pub(crate) struct Changes {
     /// What is sent.
-    pub(crate) snapshot: Arc<Snapshot>,
-    kind: KeyKind,
+    pub(crate) seen: Seen,
     identity: Option<Box<Identity>>,
     /// `None` for an update.
     reason: Option<pb::SnapshotReason>,
@@ -53,28 +49,26 @@ pub(crate) struct Part {
 impl Changes {
     /// Prepares a snapshot of the flags selected.
     pub(crate) fn snapshot(
-        snapshot: Arc<Snapshot>,
-        kind: KeyKind,
+        seen: Seen,
         identity: Option<Identity>,
         selection: Option<&[FeatureKey]>,
         reason: pb::SnapshotReason,
     ) -> Self {
-        let mut flags = View { content: &snapshot.content, kind }.select(selection);
+        let mut flags = seen.view().select(selection);
         flags.reverse();
         let identity = identity.map(Box::new);
-        Self { snapshot, kind, identity, reason: Some(reason), flags, removed: Vec::new() }
+        Self { seen, identity, reason: Some(reason), flags, removed: Vec::new() }
     }
 
     /// Prepares an update; `None` if nothing that the subscriber sees has changed.
     pub(crate) fn update(
-        snapshot: Arc<Snapshot>,
-        kind: KeyKind,
+        seen: Seen,
         identity: Option<Identity>,
         selection: Option<&[FeatureKey]>,
         since: Since,
     ) -> Option<Self> {
-        let view = View { content: &snapshot.content, kind };
-        let features = snapshot.content.ruleset.features();
+        let view = seen.view();
+        let features = view.content.ruleset.features();
         let mut flags = view.select(selection);
         if let Since::Revision(since) = since {
             flags.retain(|index| features[*index].revision() > since);
@@ -87,7 +81,7 @@ impl Changes {
         flags.reverse();
         removed.reverse();
         let identity = identity.map(Box::new);
-        Some(Self { snapshot, kind, identity, reason: None, flags, removed })
+        Some(Self { seen, identity, reason: None, flags, removed })
     }
 
     /// Returns why it is a snapshot, if it is one.
@@ -97,7 +91,7 @@ impl Changes {
 
     /// Takes as many flags and keys as the next part has room for. After the last part, there is none to take.
     pub(crate) fn part(&mut self) -> Part {
-        let view = View { content: &self.snapshot.content, kind: self.kind };
+        let view = self.seen.view();
         let evaluation = view.content.ruleset.evaluate(self.identity.as_deref());
         let mut part = Part::default();
         let mut room = PART_BYTES - ENVELOPE_BYTES;
@@ -142,14 +136,14 @@ fn gone(view: View<'_>, since: i64, selection: Option<&[FeatureKey]>) -> Vec<Str
     };
     let is_gone = |(key, revision): &(&str, i64)| *revision > since && is_selected(key);
     let keys = |(key, _): (&str, i64)| key.to_owned();
-    let mut gone: Vec<String> = match view.kind {
-        KeyKind::ServerSide => {
+    let mut gone: Vec<String> = match view.sight.withdrawn() {
+        None => {
             let deleted = view.content.deleted_features.iter();
             deleted.map(|(key, revision)| (key.as_str(), *revision)).filter(is_gone).map(keys).collect()
         }
         // Of others, such a key must not even learn the name.
-        KeyKind::ClientSide => {
-            let withdrawn = view.content.withdrawn.iter();
+        Some(withdrawn) => {
+            let withdrawn = withdrawn.iter();
             withdrawn.map(|(key, revision)| (key.as_str(), *revision)).filter(is_gone).map(keys).collect()
         }
     };
@@ -163,7 +157,8 @@ mod tests {
     use burgee_core::store::LoadedEnvironment;
 
     use super::*;
-    use crate::testing::{compile, environment, feature, large, secret};
+    use crate::snapshot::Snapshot;
+    use crate::testing::*;
 
     fn parts(mut changes: Changes) -> Vec<Part> {
         let mut parts = vec![changes.part()];
@@ -176,14 +171,14 @@ mod tests {
     /// Returns the keys of flags and the keys removed, of an update as a whole.
     fn update(
         snapshot: &Snapshot,
-        kind: KeyKind,
+        key: &str,
         selection: Option<&[&str]>,
         since: Since,
     ) -> Option<(Vec<String>, Vec<String>)> {
         let parse =
             |keys: &[&str]| keys.iter().map(|key| FeatureKey::parse(key).unwrap()).collect::<Vec<_>>();
         let selection = selection.map(parse);
-        let changes = Changes::update(Arc::new(snapshot.clone()), kind, None, selection.as_deref(), since)?;
+        let changes = Changes::update(seen(snapshot, key), None, selection.as_deref(), since)?;
         let parts = parts(changes);
         assert!(parts.iter().rev().skip(1).all(|part| !part.last) && parts.last().unwrap().last);
         let flags = parts.iter().flat_map(|part| part.flags.iter().map(|flag| flag.key.clone()));
@@ -196,8 +191,8 @@ mod tests {
         assert_eq!(actual, Some((owned(flags), owned(removed))));
     }
 
-    const SERVER: KeyKind = KeyKind::ServerSide;
-    const CLIENT: KeyKind = KeyKind::ClientSide;
+    const SERVER: &str = KEY;
+    const CLIENT: &str = CLIENT_KEY;
 
     #[test]
     fn an_update_holds_what_a_later_revision_touched() {
@@ -226,7 +221,7 @@ mod tests {
         let snapshot = compile(loaded, None);
         check(update(&snapshot, CLIENT, None, Since::Revision(3)), &[], &["off"]);
         check(update(&snapshot, CLIENT, None, Since::Everything(8)), &["a"], &["off"]);
-        let all = Changes::snapshot(Arc::new(snapshot), CLIENT, None, None, pb::SnapshotReason::Initial);
+        let all = Changes::snapshot(seen(&snapshot, CLIENT), None, None, pb::SnapshotReason::Initial);
         let parts = parts(all);
         assert_eq!((parts.len(), parts[0].flags.len(), parts[0].removed.len()), (1, 1, 0));
     }
@@ -247,10 +242,36 @@ mod tests {
     }
 
     #[test]
+    fn a_limited_key_is_told_when_tags_come_and_go() {
+        let with = |loaded: LoadedEnvironment| {
+            let keys = vec![limited(key("x"), &["x"]), limited(client_key("xy"), &["y", "x"])];
+            LoadedEnvironment { keys, ..loaded }
+        };
+        let a = |revision, tags| tagged(feature("a", revision), tags);
+        let b = |revision, tags| tagged(secret("b", revision), tags);
+        let c = tagged(feature("c", 1), &["z"]);
+        let first = compile(with(environment(5, vec![a(1, &["x"]), b(1, &["x"]), c.clone()])), None);
+        let loaded = environment(6, vec![a(6, &["y"]), b(6, &["x", "y"]), c.clone()]);
+        let second = compile(with(loaded), Some(&first));
+        check(update(&second, "x", None, Since::Revision(5)), &["b"], &["a"]);
+        check(update(&second, "xy", None, Since::Revision(5)), &["a"], &[]);
+        // Of what it never saw, it is not told that it is gone.
+        let deleted_features = vec![("a".into(), 7), ("b".into(), 7), ("c".into(), 7)];
+        let loaded = LoadedEnvironment { deleted_features, ..environment(7, Vec::new()) };
+        let third = compile(with(loaded), Some(&second));
+        check(update(&third, "x", None, Since::Revision(6)), &[], &["b"]);
+        check(update(&third, "xy", None, Since::Revision(6)), &[], &["a"]);
+        assert_eq!(update(&third, "x", Some(&["c"]), Since::Revision(6)), None);
+        let fourth = compile(with(environment(8, vec![a(8, &["x"]), c])), Some(&third));
+        check(update(&fourth, "x", None, Since::Revision(7)), &["a"], &[]);
+        check(update(&fourth, "x", None, Since::Revision(5)), &["a"], &["b"]);
+    }
+
+    #[test]
     fn a_part_is_never_too_large() {
         let features = (0..20).map(|index| large(&format!("f{index:02}"), 1, 20_000)).collect();
-        let snapshot = Arc::new(compile(environment(1, features), None));
-        let all = Changes::snapshot(Arc::clone(&snapshot), SERVER, None, None, pb::SnapshotReason::Initial);
+        let snapshot = compile(environment(1, features), None);
+        let all = Changes::snapshot(seen(&snapshot, SERVER), None, None, pb::SnapshotReason::Initial);
         let parts = parts(all);
         assert_eq!(parts.len(), 2);
         let keys: Vec<_> =
@@ -274,8 +295,8 @@ mod tests {
 
     #[test]
     fn an_environment_without_flags_has_a_snapshot() {
-        let snapshot = Arc::new(compile(environment(1, Vec::new()), None));
-        let all = Changes::snapshot(snapshot, SERVER, None, None, pb::SnapshotReason::Initial);
+        let snapshot = compile(environment(1, Vec::new()), None);
+        let all = Changes::snapshot(seen(&snapshot, SERVER), None, None, pb::SnapshotReason::Initial);
         assert_eq!(parts(all), [Part { last: true, ..Part::default() }]);
     }
 }

@@ -98,13 +98,10 @@ pub(crate) async fn batch(
         subjects.push((item_id, who.and_then(|who| Ok((who, known?)))));
     }
 
-    let (snapshot, kind) = (Arc::clone(&session.snapshot), session.kind);
+    let seen = session.seen();
     let missing_features = session.view().missing(selection.as_deref());
     let flags = subjects.len() * session.view().select(selection.as_deref()).len();
-    let evaluate = move || {
-        let view = View { content: &snapshot.content, kind };
-        evaluate_subjects(view, &selection, subjects)
-    };
+    let evaluate = move || evaluate_subjects(seen.view(), &selection, subjects);
     let results = if flags > shared.settings.large_batch_flags {
         shared.outside_of_requests(evaluate).await?
     } else {

@@ -57,7 +57,7 @@ pub fn requests(data: &[u8]) {
         if check(checks, &["identity", "features", "min_revision"]) {
             check_who(who.as_ref());
             check_selection(&selection, &features);
-            request_digest(who.as_ref(), selection.as_deref());
+            request_digest(who.as_ref(), selection.as_deref(), &[]);
             assert!(revision >= 0);
         }
     }

@@ -15,6 +15,8 @@
 //! - `Identify` fails with `DATABASE_UNAVAILABLE`, unless it is transient.
 //! - A key of an environment that is not held fails with `DATABASE_UNAVAILABLE`.
 
+#[cfg(test)]
+mod agreement;
 mod changes;
 mod database;
 mod deadline;
@@ -36,6 +38,7 @@ mod rights;
 mod service;
 mod session;
 mod settings;
+mod sight;
 mod slot;
 mod snapshot;
 mod streams;

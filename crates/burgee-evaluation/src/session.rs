@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use burgee_core::access::{KeyKind, SecretHash};
-use burgee_core::store::ActiveKey;
+use burgee_core::access::SecretHash;
 use burgee_core::{Error, Result};
 use burgee_proto::time;
 use chrono::{DateTime, Utc};
@@ -16,9 +15,10 @@ use crate::deadline::longest_wait;
 use crate::environments::Environments;
 use crate::hints::Hint;
 use crate::identities::Known;
-use crate::rights::may_call;
+use crate::rights::check_call;
+use crate::sight::SightId;
 use crate::slot::{Published, Slot};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{HeldKey, Seen, Snapshot};
 use crate::view::View;
 
 /// A call with a key that is good.
@@ -28,10 +28,10 @@ pub(crate) struct Session {
     pub(crate) slot: Arc<Slot>,
     /// The hash of the key's secret.
     pub(crate) hash: SecretHash,
-    /// What the key may see.
-    pub(crate) kind: KeyKind,
     /// What the call is answered from.
     pub(crate) snapshot: Arc<Snapshot>,
+    /// What the key may see of it.
+    sight: SightId,
     /// Until when the call may wait.
     pub(crate) deadline: Instant,
 }
@@ -71,15 +71,15 @@ pub(crate) fn admit<'a>(
     snapshot: &'a Snapshot,
     hash: &SecretHash,
     now: DateTime<Utc>,
-) -> Result<&'a ActiveKey, Refusal> {
-    let key = snapshot.content.key(hash).ok_or(Refusal::Unknown)?;
-    if key.expires_at.is_some_and(|expires_at| expires_at <= now) {
+) -> Result<&'a HeldKey, Refusal> {
+    let held = snapshot.content.key(hash).ok_or(Refusal::Unknown)?;
+    if held.key.expires_at.is_some_and(|expires_at| expires_at <= now) {
         return Err(Refusal::Expired);
     }
     if snapshot.content.stop_serving_flags {
         return Err(Refusal::ServingStopped);
     }
-    Ok(key)
+    Ok(held)
 }
 
 impl Session {
@@ -106,11 +106,10 @@ impl Session {
                 read.ok_or(Refusal::Unknown)?
             }
         };
-        let kind = admit(&snapshot, &hash, Utc::now())?.kind;
-        if !may_call(method, kind) {
-            return Err(Error::PermissionDenied { permission: "server-side key" });
-        }
-        Ok(Self { environments: Arc::clone(environments), slot, hash, kind, snapshot, deadline })
+        let HeldKey { key, sight } = admit(&snapshot, &hash, Utc::now())?;
+        check_call(method, key)?;
+        let sight = *sight;
+        Ok(Self { environments: Arc::clone(environments), slot, hash, snapshot, sight, deadline })
     }
 
     /// Waits until the replica has a revision, as long as the call may wait.
@@ -128,7 +127,7 @@ impl Session {
             Published::Current(snapshot) => snapshot,
             Published::Nothing | Published::Deleted => return Err(Refusal::Unknown.into()),
         };
-        admit(&self.snapshot, &self.hash, Utc::now())?;
+        self.sight = admit(&self.snapshot, &self.hash, Utc::now())?.sight;
         match self.snapshot.revision {
             revision if revision >= min_revision => Ok(()),
             revision => Err(Error::RevisionNotReached { revision, min_revision }),
@@ -137,7 +136,12 @@ impl Session {
 
     /// Returns what the caller may see.
     pub(crate) fn view(&self) -> View<'_> {
-        View { content: &self.snapshot.content, kind: self.kind }
+        self.snapshot.content.view(self.sight)
+    }
+
+    /// Returns what the caller may see, to be kept.
+    pub(crate) fn seen(&self) -> Seen {
+        Seen { snapshot: Arc::clone(&self.snapshot), sight: self.sight }
     }
 
     /// Returns how old the oldest news is that an answer is made from, if it is too old.

@@ -1,9 +1,8 @@
 //! An environment at one revision, compiled and immutable.
 
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use burgee_core::access::{KeyKind, SecretHash};
+use burgee_core::access::SecretHash;
 use burgee_core::engine::Ruleset;
 use burgee_core::project::IdentityHashing;
 use burgee_core::rule::{Condition, Rule};
@@ -11,6 +10,8 @@ use burgee_core::store::{ActiveKey, LoadedEnvironment, ProjectRef};
 use sha2::{Digest as _, Sha256};
 
 use crate::digest::Digest;
+use crate::sight::{Sight, SightId};
+use crate::view::View;
 
 /// An environment at one revision. A revision that did not touch the environment costs a new number, not a new content.
 #[derive(Clone, Debug)]
@@ -19,6 +20,24 @@ pub(crate) struct Snapshot {
     pub(crate) revision: i64,
     /// What the environment says.
     pub(crate) content: Arc<Content>,
+}
+
+/// A snapshot, and what a key may see of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Seen {
+    /// The snapshot.
+    pub(crate) snapshot: Arc<Snapshot>,
+    /// The sight of its content that is the key's.
+    pub(crate) sight: SightId,
+}
+
+/// A key that may be presented.
+#[derive(Debug)]
+pub(crate) struct HeldKey {
+    /// The key.
+    pub(crate) key: ActiveKey,
+    /// What it may see.
+    pub(crate) sight: SightId,
 }
 
 /// What an environment says, since the revision that touched it last.
@@ -49,16 +68,12 @@ pub(crate) struct Content {
     pub(crate) ruleset: Ruleset,
     /// Features that were deleted, and when.
     pub(crate) deleted_features: Vec<(String, i64)>,
-    /// Features that client-side keys could see earlier and cannot any more, and by when that was known.
-    pub(crate) withdrawn: HashMap<String, i64>,
     /// Whether rules look at flags or segments, so that a change of one may change others.
     pub(crate) is_entangled: bool,
-    /// Segments that only server-side-only features use.
-    pub(crate) server_side_segments: HashSet<String>,
-    /// Since when every single revision of this environment is known here.
-    contiguous_since: i64,
+    /// What its keys may see.
+    sights: Vec<Sight>,
     /// Ordered by hash.
-    keys: Vec<ActiveKey>,
+    keys: Vec<HeldKey>,
 }
 
 impl Content {
@@ -89,6 +104,7 @@ impl Content {
             .chain_update(name.to_string());
         let is_entangled = rules.segments.iter().any(|segment| look_at_flags(&segment.rules));
         let ruleset = Ruleset::compile(rules);
+        let (sights, ids) = Sight::compile(&keys, &ruleset, revision, before);
         Self {
             revision,
             project,
@@ -101,59 +117,48 @@ impl Content {
             persist_trait_data,
             stop_serving_flags,
             deleted_features,
-            withdrawn: withdrawn(&ruleset, revision, before),
             is_entangled,
-            server_side_segments: server_side_segments(&ruleset),
-            contiguous_since: match before {
-                Some(before) if revision <= before.revision + 1 => before.content.contiguous_since,
-                Some(_) | None => revision,
-            },
             ruleset,
-            keys,
+            sights,
+            keys: keys.into_iter().zip(ids).map(|(key, sight)| HeldKey { key, sight }).collect(),
         }
     }
 
     /// Returns the key with this hash, unless it is revoked or another environment's.
-    pub(crate) fn key(&self, hash: &SecretHash) -> Option<&ActiveKey> {
-        let index = self.keys.binary_search_by_key(hash, |key| key.hash).ok()?;
+    pub(crate) fn key(&self, hash: &SecretHash) -> Option<&HeldKey> {
+        let index = self.keys.binary_search_by_key(hash, |held| held.key.hash).ok()?;
         Some(&self.keys[index])
     }
 
     /// Returns the hashes of all keys.
     pub(crate) fn key_hashes(&self) -> impl Iterator<Item = SecretHash> {
-        self.keys.iter().map(|key| key.hash)
+        self.keys.iter().map(|held| held.key.hash)
     }
 
-    /// Says whether a caller with such a key can be told what changed since a revision that another replica gave it.
+    /// Returns the environment, as keys with this sight see it.
+    pub(crate) fn view(&self, sight: SightId) -> View<'_> {
+        View { content: self, sight: &self.sights[sight.index()] }
+    }
+
+    /// Returns what its keys may see.
+    pub(crate) fn sights(&self) -> &[Sight] {
+        &self.sights
+    }
+
+    /// Says whether a caller can be told what changed since a revision that another replica gave it.
     ///
-    /// A client-side key may only be told of features gone that it could see then. If what happened to a feature
-    /// since is not known here step by step, naming it could give away a feature that was always server-side only.
-    pub(crate) fn can_tell_changes(&self, kind: KeyKind, since: i64) -> bool {
-        let is_secret = || {
-            let mut features = self.ruleset.features().iter();
-            features.any(|feature| feature.server_side_only() && feature.revision() > since)
-                || self.deleted_features.iter().any(|(_, deleted)| *deleted > since)
-        };
-        match kind {
-            KeyKind::ServerSide => true,
-            KeyKind::ClientSide => since >= self.contiguous_since || !is_secret(),
-        }
+    /// It may only be told of features gone that it could see then. If what happened to a feature since is not known here
+    /// step by step, naming it could give away a feature that was always out of its sight.
+    pub(crate) fn can_tell_changes(&self, sight: SightId, since: i64) -> bool {
+        self.sights[sight.index()].can_tell_changes(&self.ruleset, &self.deleted_features, since)
     }
 }
 
-/// Works out which features client-side keys have lost sight of.
-fn withdrawn(ruleset: &Ruleset, revision: i64, before: Option<&Snapshot>) -> HashMap<String, i64> {
-    let Some(before) = before else { return HashMap::new() };
-    let is_visible =
-        |key: &str| ruleset.feature(key).is_some_and(|index| !ruleset.features()[index].server_side_only());
-    let former = before.content.ruleset.features().iter();
-    let lost = former.filter(|feature| !feature.server_side_only()).map(|feature| (feature.key(), revision));
-    let lost_earlier = before.content.withdrawn.iter().map(|(key, revision)| (key.as_str(), *revision));
-    lost_earlier
-        .chain(lost)
-        .filter(|(key, _)| !is_visible(key))
-        .map(|(key, revision)| (key.to_owned(), revision))
-        .collect()
+impl Seen {
+    /// Returns what the key sees.
+    pub(crate) fn view(&self) -> View<'_> {
+        self.snapshot.content.view(self.sight)
+    }
 }
 
 /// Says whether a condition may look at more than the identity and the environment's settings.
@@ -170,61 +175,10 @@ fn look_at_flags(rules: &[Rule]) -> bool {
     })
 }
 
-fn server_side_segments(ruleset: &Ruleset) -> HashSet<String> {
-    let mut server_side = HashSet::new();
-    let mut visible = HashSet::new();
-    for (_, outcome) in ruleset.outcomes() {
-        let (Some((segment, _)), Some(feature)) = (outcome.segment, ruleset.feature(outcome.feature)) else {
-            continue;
-        };
-        match ruleset.features()[feature].server_side_only() {
-            true => server_side.insert(segment.to_owned()),
-            false => visible.insert(segment),
-        };
-    }
-    server_side.retain(|segment| !visible.contains(segment.as_str()));
-    server_side
-}
-
 #[cfg(test)]
 mod tests {
-    use burgee_core::engine::FeatureRules;
-
     use super::*;
-    use crate::testing::{KEY, compile, environment, feature, override_for, secret, segment};
-
-    #[test]
-    fn a_client_is_told_changes_only_if_they_are_known_step_by_step() {
-        let check = |snapshot: &Snapshot, since, expected| {
-            assert!(snapshot.content.can_tell_changes(KeyKind::ServerSide, since));
-            assert_eq!(snapshot.content.can_tell_changes(KeyKind::ClientSide, since), expected, "{since}");
-        };
-        let first = compile(environment(5, vec![feature("a", 1), secret("s", 4)]), None);
-        check(&first, 5, true);
-        check(&first, 4, true);
-        check(&first, 3, false);
-        // Revision 6 did not touch the environment.
-        let bumped = Snapshot { revision: 6, content: Arc::clone(&first.content) };
-        let next = compile(environment(7, vec![feature("a", 1), secret("s", 7)]), Some(&bumped));
-        check(&next, 5, true);
-        let gap = compile(environment(9, vec![feature("a", 1), secret("s", 8)]), Some(&next));
-        check(&gap, 7, false);
-        check(&gap, 8, true);
-        let harmless = compile(environment(11, vec![feature("a", 11), secret("s", 8)]), Some(&gap));
-        check(&harmless, 9, true);
-    }
-
-    #[test]
-    fn a_segment_that_only_secret_features_use_is_secret() {
-        let with = |rules: FeatureRules, segments: &[usize]| FeatureRules {
-            segment_overrides: segments.iter().map(|index| override_for(*index)).collect(),
-            ..rules
-        };
-        let mut loaded = environment(1, vec![with(feature("a", 1), &[0, 1]), with(secret("s", 1), &[1, 2])]);
-        loaded.rules.segments = ["one", "both", "other", "unused"].map(|id| segment(id, "plan", id)).to_vec();
-        let snapshot = compile(loaded, None);
-        assert_eq!(snapshot.content.server_side_segments, HashSet::from(["other".to_owned()]));
-    }
+    use crate::testing::{KEY, compile, environment, feature, segment};
 
     #[test]
     fn rules_that_look_at_flags_are_noticed() {

@@ -57,9 +57,15 @@ pub(crate) fn identity(
         .with_key(key.map(ToOwned::to_owned))
 }
 
-/// Digests what a stream is asked for.
-pub(crate) fn request_digest(who: Option<&Who>, selection: Option<&[FeatureKey]>) -> Digest {
+/// Digests what a stream is asked for, and the tags that its key is limited to.
+pub(crate) fn request_digest(who: Option<&Who>, selection: Option<&[FeatureKey]>, tags: &[String]) -> Digest {
     let mut hasher = Sha256::new();
+    if !tags.is_empty() {
+        // What follows without tags begins with 0 or 1.
+        hasher.update([2]);
+        hasher.update((tags.len() as u64).to_be_bytes());
+        tags.iter().for_each(|tag| add_text(&mut hasher, Some(tag)));
+    }
     match selection {
         None => hasher.update([0]),
         Some(keys) => {
@@ -98,6 +104,18 @@ mod tests {
 
     fn text(value: &str) -> Option<TraitValue> {
         Some(TraitValue::String(value.to_owned()))
+    }
+
+    #[test]
+    fn keys_with_other_tags_ask_for_something_else() {
+        let digest = |tags: &[&str]| {
+            let tags: Vec<_> = tags.iter().map(|tag| (*tag).to_owned()).collect();
+            request_digest(None, None, &tags)
+        };
+        let digests = [&[][..], &["x"], &["y"], &["x", "y"], &["xy"], &[""]].map(digest);
+        for (index, digest) in digests.iter().enumerate() {
+            assert!(!digests[..index].contains(digest), "{index}");
+        }
     }
 
     #[test]

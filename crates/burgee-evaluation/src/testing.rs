@@ -1,10 +1,10 @@
 //! Environments in memory, for unit tests.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use burgee_core::Result;
-use burgee_core::access::{KeyKind, SecretHash};
+use burgee_core::access::{KeyKind, KeyScope, SecretHash};
 use burgee_core::engine::{EnvironmentRules, FeatureRules, SegmentOverrideRules, SegmentRules, State};
 use burgee_core::name::{EnvironmentName, Identifier, KeyName};
 use burgee_core::project::IdentityHashing;
@@ -16,24 +16,45 @@ use burgee_core::store::{
 use burgee_core::value::Value;
 
 use tokio_util::sync::CancellationToken;
+use tonic::metadata::MetadataMap;
 
 use crate::database::database_unavailable;
-use crate::snapshot::{Content, Snapshot};
+use crate::moment::lock;
+use crate::snapshot::{Content, Seen, Snapshot};
 use crate::{Evaluation, Settings, Shared};
 
-/// The environment's only key.
+/// The environment's server-side key.
 pub(crate) const KEY: &str = "key";
+/// The environment's client-side key.
+pub(crate) const CLIENT_KEY: &str = "client";
 const ENVIRONMENT: &str = "organisations/acme/projects/shop/environments/dev";
 
-/// Returns an environment at a revision, with one server-side key.
-pub(crate) fn environment(revision: i64, features: Vec<FeatureRules>) -> LoadedEnvironment {
-    let name = EnvironmentName::parse(ENVIRONMENT).unwrap();
-    let key = ActiveKey {
-        hash: SecretHash::of(KEY),
+/// Returns a server-side key that may do and see everything.
+pub(crate) fn key(secret: &str) -> ActiveKey {
+    ActiveKey {
+        hash: SecretHash::of(secret),
         name: KeyName::parse(&format!("{ENVIRONMENT}/keys/key")).unwrap(),
         kind: KeyKind::ServerSide,
+        scopes: KeyScope::ALL.to_vec(),
+        tags: Vec::new(),
         expires_at: None,
-    };
+    }
+}
+
+/// Returns a client-side key.
+pub(crate) fn client_key(secret: &str) -> ActiveKey {
+    let kind = KeyKind::ClientSide;
+    ActiveKey { kind, scopes: KeyScope::of_kind(kind), ..key(secret) }
+}
+
+/// Returns a key that sees only features with one of these tags.
+pub(crate) fn limited(key: ActiveKey, tags: &[&str]) -> ActiveKey {
+    ActiveKey { tags: texts(tags), ..key }
+}
+
+/// Returns an environment at a revision, with a key of each kind.
+pub(crate) fn environment(revision: i64, features: Vec<FeatureRules>) -> LoadedEnvironment {
+    let name = EnvironmentName::parse(ENVIRONMENT).unwrap();
     LoadedEnvironment {
         environment: EnvironmentRef(1),
         project: ProjectRef(1),
@@ -48,7 +69,7 @@ pub(crate) fn environment(revision: i64, features: Vec<FeatureRules>) -> LoadedE
         persist_trait_data: true,
         stop_serving_flags: false,
         rules: EnvironmentRules { features, ..EnvironmentRules::default() },
-        keys: vec![key],
+        keys: vec![key(KEY), client_key(CLIENT_KEY)],
         deleted_features: Vec::new(),
     }
 }
@@ -66,6 +87,15 @@ pub(crate) fn feature(key: &str, revision: i64) -> FeatureRules {
 /// Returns a feature that only server-side keys see.
 pub(crate) fn secret(key: &str, revision: i64) -> FeatureRules {
     FeatureRules { server_side_only: true, ..feature(key, revision) }
+}
+
+/// Returns a feature with tags.
+pub(crate) fn tagged(feature: FeatureRules, tags: &[&str]) -> FeatureRules {
+    FeatureRules { tags: texts(tags), ..feature }
+}
+
+fn texts(texts: &[&str]) -> Vec<String> {
+    texts.iter().map(|text| (*text).to_owned()).collect()
 }
 
 /// Returns a feature with a long value.
@@ -96,11 +126,83 @@ pub(crate) fn compile(loaded: LoadedEnvironment, before: Option<&Snapshot>) -> S
     Snapshot { revision, content: Arc::new(Content::compile(loaded, before)) }
 }
 
+/// Returns a snapshot, as a key sees it.
+pub(crate) fn seen(snapshot: &Snapshot, secret: &str) -> Seen {
+    let sight = snapshot.content.key(&SecretHash::of(secret)).unwrap().sight;
+    Seen { snapshot: Arc::new(snapshot.clone()), sight }
+}
+
+/// Returns what a call with a key brings.
+pub(crate) fn metadata(secret: &str) -> MetadataMap {
+    let mut metadata = MetadataMap::new();
+    metadata.insert("x-environment-key", secret.parse().unwrap());
+    metadata
+}
+
 /// Returns what calls share, over a database that is away.
 pub(crate) fn shared() -> Arc<Shared> {
-    let away = Arc::new(Away);
-    let evaluation = Evaluation::start(away.clone(), away, Settings::default(), CancellationToken::new());
+    shared_over(Arc::new(Away))
+}
+
+/// Returns what calls share, over a database whose identities are away.
+pub(crate) fn shared_over(feed: Arc<dyn FlagFeed>) -> Arc<Shared> {
+    let evaluation = Evaluation::start(feed, Arc::new(Away), Settings::default(), CancellationToken::new());
     evaluation.unwrap().shared
+}
+
+/// A database of one environment that notifies nobody.
+pub(crate) struct Silent(Mutex<LoadedEnvironment>);
+
+impl Silent {
+    /// Creates the database.
+    pub(crate) fn new(environment: LoadedEnvironment) -> Arc<Self> {
+        Arc::new(Self(Mutex::new(environment)))
+    }
+
+    /// Changes the environment; returns the revision. The change is given it, too.
+    pub(crate) fn write(&self, change: impl FnOnce(&mut LoadedEnvironment, i64)) -> i64 {
+        let mut environment = lock(&self.0);
+        environment.revision += 1;
+        let revision = environment.revision;
+        change(&mut environment, revision);
+        revision
+    }
+
+    /// Returns the environment.
+    pub(crate) fn read(&self) -> LoadedEnvironment {
+        lock(&self.0).clone()
+    }
+}
+
+#[async_trait]
+impl FlagFeed for Silent {
+    async fn environment_of_key(&self, hash: &SecretHash) -> Result<Option<EnvironmentRef>> {
+        let LoadedEnvironment { environment, keys, .. } = self.read();
+        Ok(keys.iter().any(|key| key.hash == *hash).then_some(environment))
+    }
+
+    async fn load_environment(&self, _: EnvironmentRef) -> Result<Option<LoadedEnvironment>> {
+        Ok(Some(self.read()))
+    }
+
+    async fn revisions(&self, projects: &[ProjectRef]) -> Result<Vec<(ProjectRef, i64)>> {
+        let LoadedEnvironment { project, revision, .. } = self.read();
+        Ok(projects.contains(&project).then_some((project, revision)).into_iter().collect())
+    }
+
+    async fn touched(
+        &self,
+        _: ProjectRef,
+        _: i64,
+        _: i64,
+        environments: &[EnvironmentRef],
+    ) -> Result<Vec<EnvironmentRef>> {
+        Ok(environments.to_vec())
+    }
+
+    async fn wakeups(&self) -> Result<Box<dyn Wakeups>> {
+        Err(database_unavailable("it notifies nobody"))
+    }
 }
 
 struct Away;

@@ -23,7 +23,7 @@ pub(crate) struct ResumeToken {
     pub(crate) revision: i64,
     /// What the caller's key could see.
     pub(crate) kind: KeyKind,
-    /// What was asked for.
+    /// What was asked for, and the tags that the key is limited to.
     pub(crate) request: Digest,
     /// The stored traits that flags were evaluated with.
     pub(crate) traits: Digest,

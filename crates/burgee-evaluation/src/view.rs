@@ -1,42 +1,32 @@
 //! What a caller may see of an environment. Every method looks through this, so that none shows more than another.
 
 use burgee_core::access::KeyKind;
-use burgee_core::engine::{CompiledFeature, Evaluation};
+use burgee_core::engine::Evaluation;
 use burgee_core::name::FeatureKey;
 use burgee_core::value::TraitValue;
 use burgee_proto::evaluation::v1 as pb;
 
 use crate::outcome::{evaluated_flag, matched_segment};
+use crate::sight::Sight;
 use crate::snapshot::Content;
 
-/// An environment, as a kind of key sees it.
+/// An environment, as a key sees it.
 #[derive(Clone, Copy)]
 pub(crate) struct View<'a> {
     /// The environment.
     pub(crate) content: &'a Content,
-    /// The kind of the caller's key.
-    pub(crate) kind: KeyKind,
+    /// What the caller's key may see; of the same content.
+    pub(crate) sight: &'a Sight,
 }
 
 /// The features that a caller asks for; `None`: all. Ordered, each once.
 pub(crate) type Selection = Option<Box<[FeatureKey]>>;
 
 impl<'a> View<'a> {
-    fn features(self) -> &'a [CompiledFeature] {
-        self.content.ruleset.features()
-    }
-
-    fn may_see(self, feature: &CompiledFeature) -> bool {
-        match self.kind {
-            KeyKind::ServerSide => true,
-            KeyKind::ClientSide => !feature.server_side_only(),
-        }
-    }
-
     /// Returns the index of a feature, if there is one and the caller may see it.
     pub(crate) fn find(self, key: &str) -> Option<usize> {
         let index = self.content.ruleset.feature(key)?;
-        self.may_see(&self.features()[index]).then_some(index)
+        self.sight.sees(index).then_some(index)
     }
 
     /// Returns the indices of the features selected that the caller may see, in order of their keys.
@@ -44,8 +34,8 @@ impl<'a> View<'a> {
         match selection {
             Some(keys) => keys.iter().filter_map(|key| self.find(key.as_str())).collect(),
             None => {
-                let features = self.features().iter().enumerate();
-                features.filter(|(_, feature)| self.may_see(feature)).map(|(index, _)| index).collect()
+                let features = 0..self.content.ruleset.features().len();
+                features.filter(|index| self.sight.sees(*index)).collect()
             }
         }
     }
@@ -70,11 +60,10 @@ impl<'a> View<'a> {
 
     /// Returns the segments that match, without those that would tell of features that the caller may not see.
     pub(crate) fn segments(self, evaluation: &Evaluation<'_>) -> Vec<pb::MatchedSegment> {
-        let segments = evaluation.segments().filter(|segment| match self.kind {
-            KeyKind::ServerSide => true,
-            KeyKind::ClientSide => !self.content.server_side_segments.contains(segment.id()),
-        });
-        segments.map(matched_segment).collect()
+        let segments = self.content.ruleset.segments().iter().enumerate();
+        let told = segments
+            .filter(|(index, _)| !self.sight.hides_segment(*index) && evaluation.is_in_segment(*index));
+        told.map(|(_, segment)| matched_segment(segment)).collect()
     }
 
     /// Returns those of the traits in a request that count.
@@ -82,7 +71,7 @@ impl<'a> View<'a> {
         self,
         traits: &[(String, Option<TraitValue>)],
     ) -> &[(String, Option<TraitValue>)] {
-        match self.kind {
+        match self.sight.kind() {
             KeyKind::ClientSide if !self.content.allow_client_traits => &[],
             KeyKind::ClientSide | KeyKind::ServerSide => traits,
         }

@@ -16,7 +16,7 @@ use chrono::{DateTime, Utc};
 use pb::watch_flags_response::Event as Message;
 use pb::{GoodbyeReason, SnapshotReason};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_stream::Stream;
 use tonic::Status;
 use tonic::metadata::MetadataMap;
@@ -30,11 +30,11 @@ use crate::identities::Known;
 use crate::request::Checks;
 use crate::session::{Refusal, Session, admit, stale_for};
 use crate::slot::{Published, Slot};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Content, HeldKey, Seen, Snapshot};
 use crate::streams::Place;
 use crate::subject::{Who, request_digest};
 use crate::token::ResumeToken;
-use crate::view::{Selection, View};
+use crate::view::Selection;
 
 /// What a stream answers with.
 pub(crate) type Responses = Pin<Box<dyn Stream<Item = Result<pb::WatchFlagsResponse, Status>> + Send>>;
@@ -65,13 +65,17 @@ pub(crate) async fn open(
     // Subscribed before anything is read: no change falls in between.
     let receiver = session.slot.subscribe();
     let known = stored(shared, &session, who.as_ref()).await?;
-    let Session { slot, hash, kind, .. } = session;
+    let (kind, request) = {
+        let sight = session.view().sight;
+        (sight.kind(), request_digest(who.as_ref(), selection.as_deref(), sight.tags()))
+    };
+    let Session { slot, hash, .. } = session;
     let watcher = Watcher {
         shared: Arc::clone(shared),
         slot,
         hash,
         kind,
-        request: request_digest(who.as_ref(), selection.as_deref()),
+        request,
         traits: traits_digest(known.as_deref()),
         who: who.map(Box::new),
         selection,
@@ -100,7 +104,7 @@ fn responses(
             }
             event = match rest {
                 // Parts are made as they are taken. What was not sent to its end was not sent.
-                Some(changes) if !watcher.shared.shutdown.is_cancelled() => Event::Changes(changes),
+                Some(changes) if watcher.may_go_on(&receiver) => Event::Changes(changes),
                 Some(_) | None => watcher.next(&mut receiver).await,
             };
         }
@@ -146,17 +150,17 @@ impl Watcher {
         let mut has_asked = false;
         loop {
             revisions.mark_unchanged();
-            let snapshot = match self.admit(&receiver.borrow_and_update().clone()) {
-                Ok(snapshot) => snapshot,
+            let seen = match self.admit(&receiver.borrow_and_update().clone()) {
+                Ok(seen) => seen,
                 Err(goodbye) => return goodbye,
             };
-            let Some(token) = &token else { return self.snapshot(snapshot, SnapshotReason::Initial) };
-            let content = &snapshot.content;
+            let Some(token) = &token else { return self.snapshot(seen, SnapshotReason::Initial) };
+            let content = &seen.snapshot.content;
             if token.environment != content.fingerprint || token.revision < content.created_revision {
-                return self.snapshot(snapshot, SnapshotReason::OtherEnvironment);
+                return self.snapshot(seen, SnapshotReason::OtherEnvironment);
             }
-            if token.revision <= snapshot.revision {
-                return self.resume(snapshot, token);
+            if token.revision <= seen.snapshot.revision {
+                return self.resume(seen, token);
             }
             // The subscriber comes from a replica that is ahead: silence, until this one has caught up.
             if !std::mem::replace(&mut has_asked, true) {
@@ -177,22 +181,22 @@ impl Watcher {
     }
 
     /// Goes on from a token, whose revision this replica has.
-    fn resume(&mut self, snapshot: Arc<Snapshot>, token: &ResumeToken) -> Event {
-        let content = &snapshot.content;
+    fn resume(&mut self, seen: Seen, token: &ResumeToken) -> Event {
+        let content = &seen.snapshot.content;
         let reason = if token.request != self.request || token.kind != self.kind {
             SnapshotReason::OtherRequest
         } else if content.settings_revision > token.revision {
             SnapshotReason::SettingsChanged
         } else if token.traits != self.traits {
             SnapshotReason::TraitsChanged
-        } else if !content.can_tell_changes(self.kind, token.revision) {
+        } else if !content.can_tell_changes(seen.sight, token.revision) {
             SnapshotReason::FeaturesWithdrawn
         } else {
-            let since = self.since(&snapshot, false);
-            let changes = self.update(&snapshot, since);
-            return changes.map_or(Event::UpToDate(snapshot), Event::Changes);
+            let since = self.since(content, false);
+            let changes = self.update(&seen, since);
+            return changes.map_or(Event::UpToDate(seen.snapshot), Event::Changes);
         };
-        self.snapshot(snapshot, reason)
+        self.snapshot(seen, reason)
     }
 
     /// Waits for the next event.
@@ -207,79 +211,84 @@ impl Watcher {
             }
             // One look decides both what is sent and how far it goes, so that no checkpoint passes a change.
             let published = receiver.borrow_and_update().clone();
-            let snapshot = match self.admit(&published) {
-                Ok(snapshot) => snapshot,
+            let seen = match self.admit(&published) {
+                Ok(seen) => seen,
                 Err(goodbye) => return goodbye,
             };
-            if let Some(changes) = self.changes(&snapshot).await {
+            if let Some(changes) = self.changes(&seen).await {
                 return Event::Changes(changes);
             }
-            self.sent = self.sent.max(snapshot.revision);
+            self.sent = self.sent.max(seen.snapshot.revision);
             if Instant::now() >= checkpoint_at {
-                return Event::Checkpoint(snapshot);
+                return Event::Checkpoint(seen.snapshot);
             }
         }
     }
 
-    /// Returns what is served, if the subscriber may still see it.
-    fn admit(&mut self, published: &Published) -> Result<Arc<Snapshot>, Event> {
+    /// Says whether the rest of what the subscriber has begun to take is to be sent.
+    fn may_go_on(&mut self, receiver: &watch::Receiver<Published>) -> bool {
+        // Left unseen, so that what ends the stream is taken up at once.
+        !self.shared.shutdown.is_cancelled() && self.admit(&receiver.borrow()).is_ok()
+    }
+
+    /// Returns what is served, as the subscriber may still see it.
+    fn admit(&mut self, published: &Published) -> Result<Seen, Event> {
         let Published::Current(snapshot) = published else {
             return Err(Event::Goodbye(GoodbyeReason::EnvironmentDeleted));
         };
         match admit(snapshot, &self.hash, Utc::now()) {
-            Ok(key) => self.expires_at = key.expires_at,
-            Err(Refusal::Unknown | Refusal::Expired) => {
-                return Err(Event::Goodbye(GoodbyeReason::KeyRevoked));
+            Ok(HeldKey { key, sight }) => {
+                self.expires_at = key.expires_at;
+                Ok(Seen { snapshot: Arc::clone(snapshot), sight: *sight })
             }
-            Err(Refusal::ServingStopped) => return Err(Event::Goodbye(GoodbyeReason::ServingStopped)),
+            Err(Refusal::Unknown | Refusal::Expired) => Err(Event::Goodbye(GoodbyeReason::KeyRevoked)),
+            Err(Refusal::ServingStopped) => Err(Event::Goodbye(GoodbyeReason::ServingStopped)),
         }
-        Ok(Arc::clone(snapshot))
     }
 
     /// Returns what the subscriber lacks of a snapshot.
-    async fn changes(&mut self, snapshot: &Arc<Snapshot>) -> Option<Changes> {
-        if snapshot.content.revision <= self.sent {
+    async fn changes(&mut self, seen: &Seen) -> Option<Changes> {
+        let content = &seen.snapshot.content;
+        if content.revision <= self.sent {
             return None;
         }
         let have_traits_changed = self.read_again().await;
-        let since = self.since(snapshot, have_traits_changed);
-        self.update(snapshot, since)
+        let since = self.since(content, have_traits_changed);
+        self.update(seen, since)
     }
 
-    /// Reads the stored traits again; says whether they have changed. While the database is away, they stay.
+    /// Reads the stored traits again; says whether they have changed. While the database is away, they stay. Waits no longer
+    /// than the key is good for.
     async fn read_again(&mut self) -> bool {
         let Some(who) = self.who.as_ref().filter(|who| !who.ignore_stored_traits) else { return false };
+        let until = self.wake_at(Instant::now() + self.shared.settings.identity_read_timeout);
+        let read = timeout_at(until, self.shared.identities.known(self.slot.environment, &who.identifier));
         // In a box, so that the subscriber does not carry room for it while it waits.
-        let read = Box::pin(self.shared.identities.known(self.slot.environment, &who.identifier));
-        let Ok(known) = read.await else { return false };
+        let Ok(Ok(known)) = Box::pin(read).await else { return false };
         let traits = traits_digest(Some(&known));
         self.known = Some(known);
         std::mem::replace(&mut self.traits, traits) != traits
     }
 
-    fn since(&self, snapshot: &Snapshot, have_traits_changed: bool) -> Since {
-        let content = &snapshot.content;
+    fn since(&self, content: &Content, have_traits_changed: bool) -> Since {
         let may_all_differ = have_traits_changed
             || content.settings_revision > self.sent
             || content.is_entangled && content.revision > self.sent;
         if may_all_differ { Since::Everything(self.sent) } else { Since::Revision(self.sent) }
     }
 
-    fn update(&self, snapshot: &Arc<Snapshot>, since: Since) -> Option<Changes> {
-        let selection = self.selection.as_deref();
-        Changes::update(Arc::clone(snapshot), self.kind, self.identity(snapshot), selection, since)
+    fn update(&self, seen: &Seen, since: Since) -> Option<Changes> {
+        Changes::update(seen.clone(), self.identity(seen), self.selection.as_deref(), since)
     }
 
-    fn snapshot(&self, snapshot: Arc<Snapshot>, reason: SnapshotReason) -> Event {
-        let identity = self.identity(&snapshot);
-        let selection = self.selection.as_deref();
-        Event::Changes(Changes::snapshot(snapshot, self.kind, identity, selection, reason))
+    fn snapshot(&self, seen: Seen, reason: SnapshotReason) -> Event {
+        let identity = self.identity(&seen);
+        Event::Changes(Changes::snapshot(seen, identity, self.selection.as_deref(), reason))
     }
 
-    fn identity(&self, snapshot: &Snapshot) -> Option<burgee_core::engine::Identity> {
-        let view = View { content: &snapshot.content, kind: self.kind };
+    fn identity(&self, seen: &Seen) -> Option<burgee_core::engine::Identity> {
         let stored = self.known.as_ref().map(|known| &known.stored);
-        self.who.as_ref().map(|who| who.identity(view, stored))
+        self.who.as_ref().map(|who| who.identity(seen.view(), stored))
     }
 
     /// Returns when to wake although nothing happened: at `instant`, or when the key expires.
@@ -317,9 +326,9 @@ impl Watcher {
             None => Message::Update(pb::FlagsUpdate { flags, removed, last }),
         };
         if last {
-            return self.caught_up(&changes.snapshot, message);
+            return self.caught_up(&changes.seen.snapshot, message);
         }
-        let revision = changes.snapshot.revision;
+        let revision = changes.seen.snapshot.revision;
         pb::WatchFlagsResponse { revision, resume_token: String::new(), event: Some(message) }
     }
 
@@ -371,7 +380,7 @@ mod tests {
     use futures_util::StreamExt as _;
 
     use super::*;
-    use crate::testing::{KEY, compile, environment, feature, shared};
+    use crate::testing::*;
 
     /// What one subscriber may take, beside what the server takes for every stream.
     const BYTES: usize = 1_100;
@@ -431,5 +440,87 @@ mod tests {
         check(stream.next().await, "snapshot");
         check(stream.next().await, "update");
         check(stream.next().await, "update");
+    }
+
+    /// Opens a stream with a key, and takes its snapshot.
+    async fn watching(shared: &Arc<Shared>, secret: &str) -> Responses {
+        let request = pb::WatchFlagsRequest::default();
+        let mut stream = open(shared, &metadata(secret), None, request).await.unwrap();
+        assert!(matches!(next(&mut stream).await, Some(Message::Snapshot(_))));
+        stream
+    }
+
+    /// Takes the next message; `None` at the end of the stream.
+    async fn next(stream: &mut Responses) -> Option<Message> {
+        let message = tokio::time::timeout(Duration::from_secs(10), stream.next()).await;
+        message.expect("a message should come")?.unwrap().event
+    }
+
+    #[track_caller]
+    fn check_revoked(event: Option<Message>) {
+        let Some(Message::Goodbye(goodbye)) = event else { panic!("{event:?} is no goodbye") };
+        assert_eq!(goodbye.reason(), GoodbyeReason::KeyRevoked);
+    }
+
+    #[tokio::test]
+    async fn the_streams_of_a_revoked_key_end_on_every_replica_that_is_not_notified() {
+        let mut loaded = environment(1, vec![feature("a", 1)]);
+        loaded.keys.extend([key("revoked"), limited(key("limited"), &["x"])]);
+        let feed = Silent::new(loaded);
+        let replicas = [shared_over(feed.clone()), shared_over(feed.clone())];
+        let mut ending = Vec::new();
+        let mut staying = Vec::new();
+        for replica in &replicas {
+            ending.push(watching(replica, "revoked").await);
+            ending.push(watching(replica, "limited").await);
+            staying.push(watching(replica, KEY).await);
+        }
+        feed.write(|environment, _| environment.keys.truncate(2));
+        for mut stream in ending {
+            check_revoked(next(&mut stream).await);
+            assert!(next(&mut stream).await.is_none());
+        }
+        feed.write(|environment, revision| environment.rules.features = vec![feature("b", revision)]);
+        for stream in &mut staying {
+            let Some(Message::Update(update)) = next(stream).await else { panic!("the stream goes on") };
+            assert_eq!(update.flags[0].key, "b");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_streams_of_a_key_end_when_it_expires() {
+        let expires_at = Utc::now() + Duration::from_millis(300);
+        let mut loaded = environment(1, vec![feature("a", 1)]);
+        let expiring =
+            burgee_core::store::ActiveKey { expires_at: Some(expires_at), ..client_key("expiring") };
+        loaded.keys.push(expiring);
+        let feed = Silent::new(loaded);
+        let shared = shared_over(feed.clone());
+        let (mut ending, mut staying) =
+            (watching(&shared, "expiring").await, watching(&shared, CLIENT_KEY).await);
+        check_revoked(next(&mut ending).await);
+        assert!(Utc::now() >= expires_at);
+        assert!(next(&mut ending).await.is_none());
+        feed.write(|environment, revision| environment.rules.features = vec![feature("a", revision)]);
+        assert!(matches!(next(&mut staying).await, Some(Message::Update(_))));
+    }
+
+    #[tokio::test]
+    async fn a_slow_subscriber_is_not_sent_the_rest_when_its_key_is_revoked() {
+        let features = || (0..40).map(|index| large(&format!("f{index:02}"), 1, 20_000)).collect();
+        let watcher = watcher();
+        let slot = Arc::clone(&watcher.slot);
+        slot.publish(compile(environment(1, features()), None));
+        let receiver = slot.subscribe();
+        let mut stream: Responses = Box::pin(responses(watcher, receiver, None));
+        let Some(Message::Snapshot(part)) = next(&mut stream).await else { panic!("a snapshot comes first") };
+        assert!(!part.last);
+        let Some(Message::Snapshot(part)) = next(&mut stream).await else { panic!("the snapshot goes on") };
+        assert!(!part.last);
+        let mut revoked = environment(2, features());
+        revoked.keys.clear();
+        slot.publish(compile(revoked, None));
+        check_revoked(next(&mut stream).await);
+        assert!(next(&mut stream).await.is_none());
     }
 }

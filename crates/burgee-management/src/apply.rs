@@ -43,9 +43,7 @@ fn plan_all(
     context: &WriteContext,
     changes: Vec<pb::ChangeRequest>,
 ) -> Result<Vec<Plan>, Violation> {
-    if changes.is_empty() || changes.len() > CHANGES {
-        return Err(Violation::new("changes", format!("must be 1 to {CHANGES}, is {}", changes.len())));
-    }
+    check_count(changes.len())?;
     let plan = |(index, request): (usize, pb::ChangeRequest)| {
         let change = required(request.change, "").at(format_args!("changes[{index}]"))?;
         let path = format!("changes[{index}].{}", kind(&change));
@@ -66,7 +64,17 @@ pub(crate) fn mutations(
     Ok(plan_all(project, context, changes)?.into_iter().map(|plan| plan.mutation).collect())
 }
 
-fn kind(change: &Change) -> &'static str {
+/// Checks how many changes a request has.
+pub(crate) fn check_count(changes: usize) -> Result<(), Violation> {
+    if (1..=CHANGES).contains(&changes) {
+        Ok(())
+    } else {
+        Err(Violation::new("changes", format!("must be 1 to {CHANGES}, is {changes}")))
+    }
+}
+
+/// Returns the field of a request that holds a change.
+pub(crate) fn kind(change: &Change) -> &'static str {
     match change {
         Change::UpdateFlag(_) => "update_flag",
         Change::SetSegmentOverride(_) => "set_segment_override",
@@ -162,6 +170,9 @@ mod tests {
     fn context() -> WriteContext {
         WriteContext {
             actor: "users/ada".into(),
+            credential: String::new(),
+            on_behalf_of: String::new(),
+            address: String::new(),
             method: "FlagService/ApplyChanges".into(),
             request_id: None,
             request_digest: [0; 32],

@@ -22,7 +22,7 @@ const TOKEN: &str = "first";
 /// # Errors
 /// The store or the system's random numbers fail.
 pub async fn bootstrap(store: &dyn FlagStore, now: DateTime<Utc>) -> Result<Option<String>> {
-    let secret = Secret::token()?;
+    let secret = Secret::user_token()?;
     let name = UserName::parse(USER)?;
     let token = Token {
         name: TokenName { owner: TokenOwner::User(name.clone()), token: TokenId::parse(TOKEN)? },
@@ -31,15 +31,18 @@ pub async fn bootstrap(store: &dyn FlagStore, now: DateTime<Utc>) -> Result<Opti
         created_at: now,
         expires_at: None,
         revoked_at: None,
+        last_used_at: None,
     };
     let user = User {
         name,
         email: EMAIL.to_owned(),
         display_name: "Administrator".to_owned(),
+        // Nobody has this address, so nobody may sign in by it.
+        email_verified: false,
         administrator: true,
         created_at: now,
         etag: String::new(),
     };
-    let created = store.create_first_user(user, token, secret.hash()).await?;
+    let created = store.create_first_user(user, token, secret.stored()).await?;
     Ok(created.then(|| secret.reveal()))
 }

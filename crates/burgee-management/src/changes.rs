@@ -1,10 +1,11 @@
 //! The change log, read.
 
 use burgee_core::change::{Change, ChangeEntry, ChangeKind};
-use burgee_core::name::{ChangeName, EnvironmentId, EnvironmentName, ProjectName};
+use burgee_core::name::{ChangeName, EnvironmentId, EnvironmentName, LogName};
 use burgee_core::store::{ChangeOrder, FlagStore};
 use burgee_core::{Result, Violation};
 use burgee_proto::management::v1 as pb;
+use chrono::{DateTime, Utc};
 
 use crate::fields::At as _;
 use crate::filter::{Comparison, Term, terms, unknown};
@@ -19,8 +20,8 @@ pub(crate) async fn get(
     store: &dyn FlagStore,
     request: pb::GetChangeRequest,
 ) -> Result<pb::GetChangeResponse> {
-    let ChangeName { project, revision } = ChangeName::parse(&request.name).at("name")?;
-    Ok(pb::GetChangeResponse { change: Some((&store.change(&project, revision).await?).into()) })
+    let ChangeName { log, revision } = ChangeName::parse(&request.name).at("name")?;
+    Ok(pb::GetChangeResponse { change: Some((&store.change(&log, revision).await?).into()) })
 }
 
 pub(crate) async fn list(
@@ -28,14 +29,15 @@ pub(crate) async fn list(
     request: pb::ListChangesRequest,
 ) -> Result<pb::ListChangesResponse> {
     let pb::ListChangesRequest { parent, page_size, page_token, filter } = request;
-    let project = ProjectName::parse(&parent).at("parent")?;
+    let log = LogName::parse(&parent).at("parent")?;
     let paging = Paging::parse(page_size, &page_token, &["changes", &parent, &filter])?;
-    let filter = Filter::parse(&project, &filter)?;
+    let filter = Filter::parse(&log, &filter)?;
     let mut filling = Filling::new(paging.items);
     let mut behind = behind(&paging)?;
+    let oldest_revision = store.log(&log).await?.oldest;
     let more = 'page: {
         for _ in 0..LOOKED_AT / READ_AT_ONCE {
-            let found = store.changes(&project, ChangeOrder::Before(behind), READ_AT_ONCE).await?;
+            let found = store.changes(&log, ChangeOrder::Before(behind), READ_AT_ONCE).await?;
             let oldest = found.len() < READ_AT_ONCE;
             for change in found {
                 if filter.passes(&change) && !filling.push((&change).into()) {
@@ -50,7 +52,7 @@ pub(crate) async fn list(
         true
     };
     let next_page_token = if more { paging.token(&behind.to_string()) } else { String::new() };
-    Ok(pb::ListChangesResponse { changes: filling.page, next_page_token })
+    Ok(pb::ListChangesResponse { changes: filling.page, next_page_token, oldest_revision })
 }
 
 /// Returns the revision that the page begins below.
@@ -62,6 +64,23 @@ fn behind(paging: &Paging) -> Result<i64, Violation> {
         }
     }
 }
+
+/// The terms of a filter; `environment=` of a project's log only.
+const KNOWN: &[&str] = &[
+    "actor=",
+    "credential=",
+    "on_behalf_of=",
+    "address=",
+    "subject=",
+    "subject:",
+    "environment=",
+    "method=",
+    "kind=",
+    "request_id=",
+    "time>=",
+    "time<",
+    "text:",
+];
 
 /// What a list of changes is narrowed to.
 #[derive(Debug)]
@@ -76,6 +95,12 @@ enum ChangeTerm {
     Actor(String),
     Method(String),
     RequestId(String),
+    Credential(String),
+    OnBehalfOf(String),
+    Address(String),
+    AtOrAfter(DateTime<Utc>),
+    Before(DateTime<Utc>),
+    Text(String),
 }
 
 #[derive(Debug)]
@@ -87,34 +112,39 @@ enum EntryTerm {
 }
 
 impl Filter {
-    fn parse(project: &ProjectName, filter: &str) -> Result<Self, Violation> {
+    fn parse(log: &LogName, filter: &str) -> Result<Self, Violation> {
         let mut parsed = Self { of_change: Vec::new(), of_entry: Vec::new() };
         for term in terms(filter)? {
-            parsed.add(project, &term)?;
+            parsed.add(log, &term)?;
         }
         Ok(parsed)
     }
 
-    fn add(&mut self, project: &ProjectName, term: &Term) -> Result<(), Violation> {
+    fn add(&mut self, log: &LogName, term: &Term) -> Result<(), Violation> {
         let text = term.text.clone();
         match (term.field.as_str(), term.comparison) {
             ("actor", Comparison::Equals) => self.of_change.push(ChangeTerm::Actor(text)),
             ("method", Comparison::Equals) => self.of_change.push(ChangeTerm::Method(text)),
             ("request_id", Comparison::Equals) => self.of_change.push(ChangeTerm::RequestId(text)),
+            ("credential", Comparison::Equals) => self.of_change.push(ChangeTerm::Credential(text)),
+            ("on_behalf_of", Comparison::Equals) => self.of_change.push(ChangeTerm::OnBehalfOf(text)),
+            ("address", Comparison::Equals) => self.of_change.push(ChangeTerm::Address(text)),
+            ("time", Comparison::AtLeast) => self.of_change.push(ChangeTerm::AtOrAfter(time(term)?)),
+            ("time", Comparison::Below) => self.of_change.push(ChangeTerm::Before(time(term)?)),
+            ("text", Comparison::Has) => self.of_change.push(ChangeTerm::Text(text)),
             ("subject", Comparison::Equals) => self.of_entry.push(EntryTerm::Subject(text)),
             ("subject", Comparison::Has) => self.of_entry.push(EntryTerm::SubjectHas(text)),
             ("environment", Comparison::Equals) => {
                 let environment =
                     EnvironmentId::parse(&text).map_err(|_| term.must_be("the id of an environment"))?;
+                let LogName::Project(project) = log else {
+                    return Err(unknown(term, KNOWN));
+                };
                 let environment = EnvironmentName { project: project.clone(), environment };
                 self.of_entry.push(EntryTerm::Environment(environment));
             }
             ("kind", Comparison::Equals) => self.of_entry.push(EntryTerm::Kind(kind(term)?)),
-            _ => {
-                let known =
-                    ["actor=", "subject=", "subject:", "environment=", "method=", "kind=", "request_id="];
-                return Err(unknown(term, &known));
-            }
+            _ => return Err(unknown(term, KNOWN)),
         }
         Ok(())
     }
@@ -126,11 +156,16 @@ impl Filter {
     }
 }
 
+fn time(term: &Term) -> Result<DateTime<Utc>, Violation> {
+    let time = DateTime::parse_from_rfc3339(&term.text);
+    time.map(|time| time.to_utc()).map_err(|_| term.must_be("a time such as `2026-11-01T00:00:00Z`"))
+}
+
 /// Parses a filter for the fuzzer.
 #[cfg(any(test, fuzzing))]
 pub(crate) fn parse_filter(filter: &str) -> Result<(), Violation> {
-    let name = ProjectName::parse("organisations/acme/projects/shop")?;
-    Filter::parse(&name, filter).map(drop)
+    let log = LogName::parse("organisations/acme/projects/shop")?;
+    Filter::parse(&log, filter).map(drop)
 }
 
 fn kind(term: &Term) -> Result<ChangeKind, Violation> {
@@ -148,8 +183,22 @@ impl ChangeTerm {
             Self::Actor(actor) => change.actor == *actor,
             Self::Method(method) => change.method == *method,
             Self::RequestId(request_id) => change.request_id == *request_id,
+            Self::Credential(credential) => change.credential == *credential,
+            Self::OnBehalfOf(subject) => change.on_behalf_of == *subject,
+            Self::Address(address) => change.address == *address,
+            Self::AtOrAfter(time) => change.created_at >= *time,
+            Self::Before(time) => change.created_at < *time,
+            Self::Text(text) => {
+                change.reason.contains(text) || change.entries.iter().any(|entry| has_text(entry, text))
+            }
         }
     }
+}
+
+fn has_text(entry: &ChangeEntry, text: &str) -> bool {
+    let in_json =
+        |json: &Option<serde_json::Value>| json.as_ref().is_some_and(|json| json.to_string().contains(text));
+    entry.subject.contains(text) || in_json(&entry.before) || in_json(&entry.after)
 }
 
 impl EntryTerm {
@@ -168,8 +217,6 @@ impl EntryTerm {
 
 #[cfg(test)]
 mod tests {
-    use chrono::DateTime;
-
     use super::*;
 
     const SHOP: &str = "organisations/acme/projects/shop";
@@ -182,13 +229,16 @@ mod tests {
             after: None,
         };
         Change {
-            project: ProjectName::parse(SHOP).unwrap(),
+            log: LogName::parse(SHOP).unwrap(),
             revision: 7,
             created_at: DateTime::UNIX_EPOCH,
             actor: "users/ada".into(),
+            credential: "users/ada/tokens/laptop".into(),
+            on_behalf_of: String::new(),
+            address: "192.0.2.1".into(),
             method: "FlagService/ApplyChanges".into(),
             request_id: "deploy 12".into(),
-            reason: String::new(),
+            reason: "black friday".into(),
             entries: vec![
                 entry("environments/production/flags/dark", ChangeKind::Updated),
                 entry("segments/beta", ChangeKind::Deleted),
@@ -197,7 +247,7 @@ mod tests {
     }
 
     fn check(filter: &str, passes: bool) {
-        let filter = Filter::parse(&ProjectName::parse(SHOP).unwrap(), filter).unwrap();
+        let filter = Filter::parse(&LogName::parse(SHOP).unwrap(), filter).unwrap();
         assert_eq!(filter.passes(&change()), passes, "{filter:?}");
     }
 
@@ -211,6 +261,18 @@ mod tests {
         check("subject=organisations/acme/projects/shop/segments/beta", true);
         check("subject=segments/beta", false);
         check("subject:flags/dark", true);
+        check("credential=users/ada/tokens/laptop AND address=192.0.2.1", true);
+        check("on_behalf_of=x", false);
+        check("text:friday", true);
+        check("text:segments/be", true);
+        check("text:saturday", false);
+    }
+
+    #[test]
+    fn changes_are_found_by_time() {
+        check("time>=1970-01-01T00:00:00Z", true);
+        check("time<1970-01-01T00:00:00Z", false);
+        check("time>=1969-12-31T23:00:00Z AND time<1970-01-01T01:00:00+00:00", true);
     }
 
     #[test]
@@ -231,7 +293,7 @@ mod tests {
     #[test]
     fn a_filter_says_what_it_takes() {
         for filter in ["who=x", "actor:x", "kind=gone", "environment=No"] {
-            let violation = Filter::parse(&ProjectName::parse(SHOP).unwrap(), filter).unwrap_err();
+            let violation = Filter::parse(&LogName::parse(SHOP).unwrap(), filter).unwrap_err();
             assert_eq!(violation.field, "filter", "{filter}");
         }
     }

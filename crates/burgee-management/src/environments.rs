@@ -2,6 +2,7 @@
 
 use burgee_core::change::{Mutation, WriteContext};
 use burgee_core::name::{EnvironmentId, EnvironmentName, ProjectName};
+use burgee_core::permission::Place;
 use burgee_core::project::{Environment, EnvironmentPatch};
 use burgee_core::store::FlagStore;
 use burgee_core::{Result, Violation};
@@ -9,8 +10,15 @@ use burgee_proto::management::v1 as pb;
 use burgee_proto::mask::Mask;
 
 use crate::fields::{self, At as _, given, required};
+use crate::gate::Caller;
+use crate::grants::creator;
 use crate::page::Paging;
 use crate::transaction::{Planned, apply};
+
+/// Environments that are looked at for one page.
+const LOOKED_AT: usize = 5_000;
+/// Environments that are read at once.
+const READ_AT_ONCE: usize = 500;
 
 /// The fields that can change, and whether they are set.
 fn changeable(wire: &burgee_proto::v1::Environment) -> [(&'static str, bool); 6] {
@@ -26,19 +34,34 @@ fn changeable(wire: &burgee_proto::v1::Environment) -> [(&'static str, bool); 6]
 
 pub(crate) async fn create(
     store: &dyn FlagStore,
+    caller: &Caller,
     context: &WriteContext,
     request: pb::CreateEnvironmentRequest,
 ) -> Result<pb::CreateEnvironmentResponse> {
-    let written = apply(store, context, plan_create(context, request)?).await?;
+    let environment = new_environment(context, request)?;
+    let project = environment.name.project.clone();
+    let rights = caller.rights(store, &project.organisation).await?;
+    let above = Place::Project(project.clone());
+    let creator = creator(&caller.principal, &rights, &above);
+    let planned = Planned {
+        project,
+        name_field: "parent",
+        mutation: Mutation::CreateEnvironment { environment, creator },
+        locate: |violation| violation.at("environment"),
+    };
+    let written = apply(store, context, planned).await?;
     Ok(pb::CreateEnvironmentResponse { environment: written.environment(), revision: written.revision })
 }
 
-fn plan_create(context: &WriteContext, request: pb::CreateEnvironmentRequest) -> Result<Planned, Violation> {
+fn new_environment(
+    context: &WriteContext,
+    request: pb::CreateEnvironmentRequest,
+) -> Result<Environment, Violation> {
     let project = ProjectName::parse(&request.parent).at("parent")?;
     let id = EnvironmentId::parse(&request.environment_id).at("environment_id")?;
     let wire = request.environment.unwrap_or_default();
     let identity_hashing = wire.identity_hashing().into();
-    let environment = Environment {
+    Ok(Environment {
         display_name: fields::display_name(wire.display_name, id.as_str()).at("environment")?,
         description: fields::description(wire.description).at("environment")?,
         hide_disabled_flags: wire.hide_disabled_flags.unwrap_or_default(),
@@ -47,13 +70,7 @@ fn plan_create(context: &WriteContext, request: pb::CreateEnvironmentRequest) ->
         hashing_key: fields::new_hashing_key(wire.hashing_key).at("environment")?,
         created_at: context.now,
         etag: String::new(),
-        name: EnvironmentName { project: project.clone(), environment: id },
-    };
-    Ok(Planned {
-        project,
-        name_field: "parent",
-        mutation: Mutation::CreateEnvironment { environment },
-        locate: |violation| violation.at("environment"),
+        name: EnvironmentName { project, environment: id },
     })
 }
 
@@ -63,17 +80,21 @@ pub(crate) fn check_new(
     context: &WriteContext,
     request: pb::CreateEnvironmentRequest,
 ) -> Result<(), Violation> {
-    plan_create(context, request).map(drop)
+    new_environment(context, request).map(drop)
 }
 
 pub(crate) async fn clone(
     store: &dyn FlagStore,
+    caller: &Caller,
     context: &WriteContext,
     request: pb::CloneEnvironmentRequest,
 ) -> Result<pb::CloneEnvironmentResponse> {
     let source = EnvironmentName::parse(&request.name).at("name")?;
     let id = EnvironmentId::parse(&request.environment_id).at("environment_id")?;
     let display_name = fields::display_name(request.display_name, id.as_str())?;
+    let rights = caller.rights(store, &source.project.organisation).await?;
+    let above = Place::Project(source.project.clone());
+    let creator = creator(&caller.principal, &rights, &above);
     let settings = store.environment(&source).await?;
     let environment = Environment {
         name: EnvironmentName { project: source.project.clone(), environment: id },
@@ -87,7 +108,7 @@ pub(crate) async fn clone(
     let planned = Planned {
         project: source.project,
         name_field: "name",
-        mutation: Mutation::CloneEnvironment { source: source.environment, environment },
+        mutation: Mutation::CloneEnvironment { source: source.environment, environment, creator },
         locate: |violation| violation,
     };
     let written = apply(store, context, planned).await?;
@@ -104,12 +125,37 @@ pub(crate) async fn get(
 
 pub(crate) async fn list(
     store: &dyn FlagStore,
+    caller: &Caller,
     request: pb::ListEnvironmentsRequest,
 ) -> Result<pb::ListEnvironmentsResponse> {
     let parent = ProjectName::parse(&request.parent).at("parent")?;
     let paging = Paging::parse(request.page_size, &request.page_token, &["environments", &request.parent])?;
-    let found = store.environments(&parent, &paging.query()).await?;
-    let (environments, next_page_token) = paging.cut(found, |item| item.name.environment.to_string());
+    let rights = caller.rights(store, &parent.organisation).await?;
+
+    let mut kept: Vec<Environment> = Vec::new();
+    let mut query = paging.query();
+    let mut looked_at = 0;
+    // One more than the page has is kept, to know whether there are more.
+    let more = loop {
+        query.limit = READ_AT_ONCE;
+        let found = store.environments(&parent, &query).await?;
+        let (length, last) = (found.len(), found.last().map(|item| item.name.environment.to_string()));
+        kept.extend(found.into_iter().filter(|item| rights.sees(&Place::Environment(item.name.clone()))));
+        looked_at += length;
+        if kept.len() > paging.items || length < READ_AT_ONCE {
+            break None;
+        }
+        if looked_at >= LOOKED_AT {
+            break last;
+        }
+        query.after = last;
+    };
+
+    let (environments, mut next_page_token) =
+        paging.cut(kept, |item: &Environment| item.name.environment.to_string());
+    if let (Some(last), true) = (more, next_page_token.is_empty()) {
+        next_page_token = paging.token(&last);
+    }
     Ok(pb::ListEnvironmentsResponse { environments, next_page_token })
 }
 

@@ -4,13 +4,16 @@ use std::fmt::Display;
 
 use burgee_core::Violation;
 use burgee_core::feature::check_metadata;
-use burgee_core::limits::{DESCRIPTION_BYTES, DISPLAY_NAME_CHARACTERS};
+use burgee_core::limits::{DESCRIPTION_BYTES, DISPLAY_NAME_CHARACTERS, TAGS_PER_LIMIT};
+use burgee_core::name::OrganisationName;
 use chrono::{DateTime, Utc};
 
 /// Characters of a hashing key.
 const HASHING_KEY_CHARACTERS: usize = 255;
 /// Characters of an e-mail address.
 const EMAIL_CHARACTERS: usize = 254;
+/// Characters of a tag.
+const TAG_CHARACTERS: usize = 100;
 
 /// Puts the path of a field before that of a violation.
 pub(crate) trait At<T> {
@@ -87,6 +90,50 @@ pub(crate) fn metadata(text: String) -> Result<Option<String>, Violation> {
     Ok(Some(text))
 }
 
+/// Parses the items of a list, each of which may be given once.
+pub(crate) fn each_once<T, P: PartialEq>(
+    items: &[T],
+    field: &str,
+    parse: impl Fn(&T) -> Result<P, Violation>,
+) -> Result<Vec<P>, Violation> {
+    let mut parsed = Vec::new();
+    for (index, item) in items.iter().enumerate() {
+        let here = format!("{field}[{index}]");
+        let item = parse(item).at(&here)?;
+        if parsed.contains(&item) {
+            return Err(Violation::new(here, "is given twice"));
+        }
+        parsed.push(item);
+    }
+    Ok(parsed)
+}
+
+/// Checks the field `tags` of something that they limit, and returns them in order.
+pub(crate) fn tags(tags: &[String]) -> Result<Vec<String>, Violation> {
+    if tags.len() > TAGS_PER_LIMIT {
+        return Err(Violation::new("tags", format!("must be at most {TAGS_PER_LIMIT}, is {}", tags.len())));
+    }
+    let mut tags = each_once(tags, "tags", |tag| match tag.chars().count() {
+        1..=TAG_CHARACTERS => without_nul(tag.clone()),
+        count => Err(Violation::new("", format!("must be 1 to {TAG_CHARACTERS} characters, is {count}"))),
+    })?;
+    tags.sort_unstable();
+    Ok(tags)
+}
+
+/// Checks that what is named belongs to an organisation, if it belongs to any.
+pub(crate) fn belongs_to(
+    organisation: &OrganisationName,
+    named: Option<&OrganisationName>,
+) -> Result<(), Violation> {
+    match named {
+        Some(other) if other != organisation => {
+            Err(Violation::new("", format!("must be of `{organisation}`, is of `{other}`")))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Checks the field `email`.
 pub(crate) fn email(address: String) -> Result<String, Violation> {
     let wrong = || Violation::new("", format!("must be an e-mail address, is `{address}`"));
@@ -147,6 +194,36 @@ mod tests {
         assert_ne!(new_hashing_key(String::new()).unwrap(), new_hashing_key(String::new()).unwrap());
         assert_eq!(new_hashing_key("17".into()).unwrap(), "17");
         assert!(changed_hashing_key(String::new()).is_err());
+    }
+
+    #[test]
+    fn tags_are_in_order_and_each_is_given_once() {
+        let check = |given: &[&str], expected: Result<&[&str], &str>| {
+            let given: Vec<String> = given.iter().map(ToString::to_string).collect();
+            let checked = tags(&given).map_err(|violation| violation.field);
+            let expected = expected.map_err(str::to_owned);
+            assert_eq!(checked, expected.map(|tags| tags.iter().map(ToString::to_string).collect()));
+        };
+        check(&[], Ok(&[]));
+        check(&["b", "a"], Ok(&["a", "b"]));
+        check(&["b", "a", "b"], Err("tags[2]"));
+        check(&["a", ""], Err("tags[1]"));
+        check(&["a\0"], Err("tags[0]"));
+        check(&[&"é".repeat(100)], Ok(&[&"é".repeat(100)]));
+        check(&[&"é".repeat(101)], Err("tags[0]"));
+        let many = |count: usize| (0..count).map(|number| number.to_string()).collect::<Vec<_>>();
+        assert!(tags(&many(100)).is_ok());
+        assert_eq!(tags(&many(101)).unwrap_err().field, "tags");
+    }
+
+    #[test]
+    fn what_belongs_to_another_organisation_is_refused() {
+        let name = |name: &str| OrganisationName::parse(name).unwrap();
+        let acme = name("organisations/acme");
+        assert!(belongs_to(&acme, None).is_ok());
+        assert!(belongs_to(&acme, Some(&acme)).is_ok());
+        let violation = belongs_to(&acme, Some(&name("organisations/evil"))).unwrap_err();
+        assert_eq!(violation.description, "must be of `organisations/acme`, is of `organisations/evil`");
     }
 
     #[test]

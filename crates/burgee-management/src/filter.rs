@@ -9,13 +9,22 @@ pub(crate) enum Comparison {
     Equals,
     /// `:`
     Has,
+    /// `>=`
+    AtLeast,
+    /// `<`
+    Below,
 }
 
 impl Comparison {
-    fn symbol(self) -> char {
+    /// All of them.
+    const ALL: [Self; 4] = [Self::Equals, Self::Has, Self::AtLeast, Self::Below];
+
+    pub(crate) fn symbol(self) -> &'static str {
         match self {
-            Self::Equals => '=',
-            Self::Has => ':',
+            Self::Equals => "=",
+            Self::Has => ":",
+            Self::AtLeast => ">=",
+            Self::Below => "<",
         }
     }
 }
@@ -87,11 +96,12 @@ fn term(text: &str) -> Result<(Term, &str), Violation> {
     let is_name = |symbol: char| symbol.is_ascii_alphanumeric() || symbol == '_';
     let end = text.find(|symbol| !is_name(symbol)).unwrap_or(text.len());
     let (field, behind) = text.split_at(end);
-    let (comparison, behind) = match behind.chars().next() {
-        Some('=') if !field.is_empty() => (Comparison::Equals, &behind[1..]),
-        Some(':') if !field.is_empty() => (Comparison::Has, &behind[1..]),
-        _ => return Err(violation(format!("must have a field and `=` or `:` at `{text}`"))),
-    };
+    let compared = Comparison::ALL
+        .into_iter()
+        .filter(|_| !field.is_empty())
+        .find_map(|comparison| Some((comparison, behind.strip_prefix(comparison.symbol())?)));
+    let (comparison, behind) = compared
+        .ok_or_else(|| violation(format!("must have a field and `=`, `:`, `>=` or `<` at `{text}`")))?;
     let (value, behind) = if behind.starts_with('"') { quoted(behind)? } else { bare(behind)? };
     Ok((Term { field: field.to_owned(), comparison, text: value }, behind))
 }
@@ -135,7 +145,7 @@ mod tests {
 
     use super::*;
 
-    fn check(filter: &str, expected: Result<&[(&str, char, &str)], &str>) {
+    fn check(filter: &str, expected: Result<&[(&str, &str, &str)], &str>) {
         let parsed = terms(filter);
         let parsed = parsed.as_ref().map_err(|violation| violation.description.as_str()).map(|terms| {
             let terms = terms.iter().map(|term| (&*term.field, term.comparison.symbol(), &*term.text));
@@ -148,17 +158,18 @@ mod tests {
     fn terms_are_joined_with_and() {
         check("", Ok(&[]));
         check("  ", Ok(&[]));
-        check("tag=beta", Ok(&[("tag", '=', "beta")]));
-        check("key:dark AND tag=a=b", Ok(&[("key", ':', "dark"), ("tag", '=', "a=b")]));
-        check(" key:\"dark mode\"  AND  tag=\"\" ", Ok(&[("key", ':', "dark mode"), ("tag", '=', "")]));
-        check(r#"key="a \"b\" \\ AND c""#, Ok(&[("key", '=', r#"a "b" \ AND c"#)]));
+        check("tag=beta", Ok(&[("tag", "=", "beta")]));
+        check("key:dark AND tag=a=b", Ok(&[("key", ":", "dark"), ("tag", "=", "a=b")]));
+        check(" key:\"dark mode\"  AND  tag=\"\" ", Ok(&[("key", ":", "dark mode"), ("tag", "=", "")]));
+        check("time>=5 AND time<7", Ok(&[("time", ">=", "5"), ("time", "<", "7")]));
+        check(r#"key="a \"b\" \\ AND c""#, Ok(&[("key", "=", r#"a "b" \ AND c"#)]));
     }
 
     #[test]
     fn what_is_no_filter_is_refused() {
-        check("tag", Err("must have a field and `=` or `:` at `tag`"));
-        check("=x", Err("must have a field and `=` or `:` at `=x`"));
-        check("tag = x", Err("must have a field and `=` or `:` at `tag = x`"));
+        check("tag", Err("must have a field and `=`, `:`, `>=` or `<` at `tag`"));
+        check("=x", Err("must have a field and `=`, `:`, `>=` or `<` at `=x`"));
+        check("tag = x", Err("must have a field and `=`, `:`, `>=` or `<` at `tag = x`"));
         check("tag=", Err("must have text at ``, in double quotes if it is empty or has any"));
         check("tag=a tag=b", Err("must have ` AND ` and a term before `tag=b`"));
         check("tag=a OR tag=b", Err("must have ` AND ` and a term before `OR tag=b`"));
@@ -167,7 +178,7 @@ mod tests {
         check("tag=\"a", Err("must have a closing quote behind `\"a`"));
         check("tag=\"a\"b", Err("must have a blank before `b`"));
         check(r#"tag="\n""#, Err(r#"must have `\` only before `"` and `\`"#));
-        check("AND tag=a", Err("must have a field and `=` or `:` at `AND tag=a`"));
+        check("AND tag=a", Err("must have a field and `=`, `:`, `>=` or `<` at `AND tag=a`"));
     }
 
     proptest! {

@@ -1,9 +1,12 @@
 //! What holds of all filters and page tokens that are sent: see `burgee_core::fuzzing`.
 
 use burgee_core::Violation;
+use burgee_core::access::{SALT_BYTES, StoredSecret};
 
-use crate::filter::{Comparison, terms};
+use crate::filter::terms;
+use crate::oidc;
 use crate::page::Paging;
+use crate::secret::is_mistyped;
 use crate::{changes, features, identities};
 
 /// A filter that is accepted means what its terms mean in quotes, and a refusal names the field.
@@ -13,10 +16,7 @@ pub fn filters(filter: &str) {
             let quoted: Vec<String> = terms
                 .iter()
                 .map(|term| {
-                    let symbol = match term.comparison {
-                        Comparison::Equals => '=',
-                        Comparison::Has => ':',
-                    };
+                    let symbol = term.comparison.symbol();
                     let text = term.text.replace('\\', r"\\").replace('"', "\\\"");
                     format!("{}{symbol}\"{text}\"", term.field)
                 })
@@ -68,6 +68,21 @@ pub fn page_tokens(data: &[u8]) {
     }
 }
 
+/// What is presented as a credential is looked up by a short text, is its own secret and no other's, and a signed token is read
+/// or refused.
+pub fn credentials(presented: &str) {
+    let lookup = StoredSecret::lookup(presented);
+    assert!((16..=64).contains(&lookup.len()), "{lookup}");
+    let stored = StoredSecret::new(presented, [7; SALT_BYTES]);
+    assert!(stored.is(presented) && !stored.is(&format!("{presented}x")));
+    // Of two texts that differ in one character, at most one has a checksum that fits.
+    if presented.starts_with("bgu_") && presented.is_ascii() && !is_mistyped(presented) {
+        let other = if presented.ends_with('0') { '1' } else { '0' };
+        assert!(is_mistyped(&format!("{}{other}", &presented[..presented.len() - 1])), "{presented}");
+    }
+    oidc::read(presented);
+}
+
 /// Says what the service says of requests to write, as far as it can without a database.
 #[cfg(fuzzing)]
 pub mod writes {
@@ -81,6 +96,9 @@ pub mod writes {
 
     fn context() -> WriteContext {
         WriteContext {
+            credential: String::new(),
+            on_behalf_of: String::new(),
+            address: String::new(),
             actor: "users/ada".to_owned(),
             method: "FlagService/ApplyChanges".to_owned(),
             request_id: None,
@@ -143,5 +161,10 @@ mod tests {
     #[test]
     fn a_page_token_is_read_as_it_was_made() {
         replay("page_tokens", page_tokens);
+        replay("credentials", |data| {
+            if let Ok(text) = std::str::from_utf8(data) {
+                credentials(text);
+            }
+        });
     }
 }

@@ -4,12 +4,14 @@
 //! parsed once, into domain types; the store decides the rest in one transaction.
 
 mod access;
+mod address;
 mod apply;
 mod bootstrap;
 mod changes;
 mod context;
 mod deadline;
 mod environments;
+mod failures;
 mod features;
 mod fields;
 mod filter;
@@ -17,22 +19,32 @@ mod flags;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
+mod gate;
+mod grants;
+mod groups;
 mod guard;
 mod hub;
 mod identities;
+mod invitations;
 mod keys;
 mod management;
 mod members;
+mod metrics;
 mod organisations;
 mod overrides;
 mod page;
 mod projects;
+mod rate;
+mod retention;
+mod roles;
 mod secret;
 mod segments;
 mod services;
 mod tokens;
 mod transaction;
+mod trust;
 mod users;
+mod uses;
 mod variants;
 mod watch;
 
@@ -40,5 +52,6 @@ pub mod oidc;
 
 pub use access::RightsError;
 pub use bootstrap::bootstrap;
-pub use management::{Management, Settings};
+pub use management::{Management, Settings, StartError};
+pub use metrics::Metrics;
 pub use secret::Secret;

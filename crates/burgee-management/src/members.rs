@@ -1,5 +1,6 @@
 //! Members of organisations.
 
+use burgee_core::account::AccountMutation;
 use burgee_core::change::WriteContext;
 use burgee_core::name::{MemberName, OrganisationName, UserName};
 use burgee_core::organisation::Role;
@@ -10,7 +11,7 @@ use burgee_proto::v1 as shared;
 
 use crate::fields::{At as _, given};
 use crate::page::Paging;
-use crate::transaction::log_write;
+use crate::transaction::apply_account;
 
 pub(crate) async fn add(
     store: &dyn FlagStore,
@@ -20,9 +21,9 @@ pub(crate) async fn add(
     let organisation = OrganisationName::parse(&request.parent).at("parent")?;
     let user = UserName::parse(&request.user).at("user")?.user;
     let role = role(request.role())?;
-    let member = store.add_member(context, &MemberName { organisation, user }, role).await?;
-    log_write(context, &member.name);
-    Ok(pb::AddMemberResponse { member: Some((&member).into()) })
+    let mutation = AccountMutation::AddMember { name: MemberName { organisation, user }, role };
+    let written = apply_account(store, context, mutation).await?;
+    Ok(pb::AddMemberResponse { member: written.member() })
 }
 
 pub(crate) async fn list(
@@ -43,9 +44,9 @@ pub(crate) async fn update_role(
 ) -> Result<pb::UpdateMemberRoleResponse> {
     let name = MemberName::parse(&request.name).at("name")?;
     let role = role(request.role())?;
-    let member = store.update_member(context, &name, role, given(request.etag).as_deref()).await?;
-    log_write(context, &name);
-    Ok(pb::UpdateMemberRoleResponse { member: Some((&member).into()) })
+    let mutation = AccountMutation::UpdateMember { name, role, etag: given(request.etag) };
+    let written = apply_account(store, context, mutation).await?;
+    Ok(pb::UpdateMemberRoleResponse { member: written.member() })
 }
 
 pub(crate) async fn remove(
@@ -54,8 +55,7 @@ pub(crate) async fn remove(
     request: pb::RemoveMemberRequest,
 ) -> Result<pb::RemoveMemberResponse> {
     let name = MemberName::parse(&request.name).at("name")?;
-    store.remove_member(context, &name, given(request.etag).as_deref()).await?;
-    log_write(context, &name);
+    apply_account(store, context, AccountMutation::RemoveMember { name, etag: given(request.etag) }).await?;
     Ok(pb::RemoveMemberResponse {})
 }
 

@@ -1,5 +1,6 @@
 //! Organisations.
 
+use burgee_core::account::AccountMutation;
 use burgee_core::change::WriteContext;
 use burgee_core::name::{OrganisationId, OrganisationName};
 use burgee_core::organisation::{Organisation, OrganisationPatch};
@@ -9,8 +10,9 @@ use burgee_proto::management::v1 as pb;
 use burgee_proto::mask::Mask;
 
 use crate::fields::{self, At as _, given, required};
+use crate::gate::Caller;
 use crate::page::Paging;
-use crate::transaction::log_write;
+use crate::transaction::apply_account;
 
 /// The fields that can change, and whether they are set.
 fn changeable(wire: &burgee_proto::v1::Organisation) -> [(&'static str, bool); 3] {
@@ -27,9 +29,9 @@ pub(crate) async fn create(
     request: pb::CreateOrganisationRequest,
 ) -> Result<pb::CreateOrganisationResponse> {
     let organisation = new_organisation(context, request)?;
-    let organisation = store.create_organisation(context, organisation).await?;
-    log_write(context, &organisation.name);
-    Ok(pb::CreateOrganisationResponse { organisation: Some((&organisation).into()) })
+    let mutation = AccountMutation::CreateOrganisation { organisation };
+    let written = apply_account(store, context, mutation).await?;
+    Ok(pb::CreateOrganisationResponse { organisation: written.organisation() })
 }
 
 /// Checks a new organisation for the fuzzer.
@@ -67,10 +69,12 @@ pub(crate) async fn get(
 
 pub(crate) async fn list(
     store: &dyn FlagStore,
+    caller: &Caller,
     request: pb::ListOrganisationsRequest,
 ) -> Result<pb::ListOrganisationsResponse> {
     let paging = Paging::parse(request.page_size, &request.page_token, &["organisations"])?;
-    let found = store.organisations(&paging.query()).await?;
+    let of = if caller.administrator { None } else { Some(&caller.principal) };
+    let found = store.organisations(of, &paging.query()).await?;
     let (organisations, next_page_token) = paging.cut(found, |item| item.name.organisation.to_string());
     Ok(pb::ListOrganisationsResponse { organisations, next_page_token })
 }
@@ -94,9 +98,9 @@ pub(crate) async fn update(
             .select("stop_serving_flags", organisation.stop_serving_flags.unwrap_or_default()),
     };
     let etag = given(organisation.etag);
-    let organisation = store.update_organisation(context, &name, patch, etag.as_deref()).await?;
-    log_write(context, &name);
-    Ok(pb::UpdateOrganisationResponse { organisation: Some((&organisation).into()) })
+    let mutation = AccountMutation::UpdateOrganisation { name, patch, etag };
+    let written = apply_account(store, context, mutation).await?;
+    Ok(pb::UpdateOrganisationResponse { organisation: written.organisation() })
 }
 
 pub(crate) async fn delete(
@@ -105,7 +109,8 @@ pub(crate) async fn delete(
     request: pb::DeleteOrganisationRequest,
 ) -> Result<pb::DeleteOrganisationResponse> {
     let name = OrganisationName::parse(&request.name).at("name")?;
-    store.delete_organisation(context, &name, request.force, given(request.etag).as_deref()).await?;
-    log_write(context, &name);
+    let etag = given(request.etag);
+    let mutation = AccountMutation::DeleteOrganisation { name, force: request.force, etag };
+    apply_account(store, context, mutation).await?;
     Ok(pb::DeleteOrganisationResponse {})
 }

@@ -1,7 +1,9 @@
 //! Projects.
 
+use burgee_core::account::AccountMutation;
 use burgee_core::change::{Mutation, WriteContext};
 use burgee_core::name::{OrganisationName, ProjectId, ProjectName};
+use burgee_core::permission::Place;
 use burgee_core::project::{Project, ProjectPatch};
 use burgee_core::store::FlagStore;
 use burgee_core::{Result, Violation};
@@ -9,8 +11,15 @@ use burgee_proto::management::v1 as pb;
 use burgee_proto::mask::Mask;
 
 use crate::fields::{self, At as _, given, required};
+use crate::gate::Caller;
+use crate::grants::creator;
 use crate::page::Paging;
-use crate::transaction::{Planned, apply, log_write};
+use crate::transaction::{Planned, apply, apply_account, log_write};
+
+/// Projects that are looked at for one page.
+const LOOKED_AT: usize = 5_000;
+/// Projects that are read at once.
+const READ_AT_ONCE: usize = 500;
 
 /// The fields that can change, and whether they are set.
 fn changeable(wire: &burgee_proto::v1::Project) -> [(&'static str, bool); 2] {
@@ -22,11 +31,16 @@ fn changeable(wire: &burgee_proto::v1::Project) -> [(&'static str, bool); 2] {
 
 pub(crate) async fn create(
     store: &dyn FlagStore,
+    caller: &Caller,
     context: &WriteContext,
     request: pb::CreateProjectRequest,
 ) -> Result<pb::CreateProjectResponse> {
     let project = new_project(context, request)?;
-    let project = store.create_project(context, project).await?;
+    let organisation = &project.name.organisation;
+    let rights = caller.rights(store, organisation).await?;
+    let above = Place::Organisation(organisation.clone());
+    let creator = creator(&caller.principal, &rights, &above);
+    let project = store.create_project(context, project, creator).await?;
     log_write(context, &project.name);
     Ok(pb::CreateProjectResponse { revision: project.revision, project: Some((&project).into()) })
 }
@@ -61,12 +75,37 @@ pub(crate) async fn get(
 
 pub(crate) async fn list(
     store: &dyn FlagStore,
+    caller: &Caller,
     request: pb::ListProjectsRequest,
 ) -> Result<pb::ListProjectsResponse> {
     let parent = OrganisationName::parse(&request.parent).at("parent")?;
     let paging = Paging::parse(request.page_size, &request.page_token, &["projects", &request.parent])?;
-    let found = store.projects(&parent, &paging.query()).await?;
-    let (projects, next_page_token) = paging.cut(found, |item| item.name.project.to_string());
+    let rights = caller.rights(store, &parent).await?;
+
+    let mut kept: Vec<Project> = Vec::new();
+    let mut query = paging.query();
+    let mut looked_at = 0;
+    // One more than the page has is kept, to know whether there are more.
+    let more = loop {
+        query.limit = READ_AT_ONCE;
+        let found = store.projects(&parent, &query).await?;
+        let (length, last) = (found.len(), found.last().map(|project| project.name.project.to_string()));
+        kept.extend(found.into_iter().filter(|project| rights.sees(&Place::Project(project.name.clone()))));
+        looked_at += length;
+        if kept.len() > paging.items || length < READ_AT_ONCE {
+            break None;
+        }
+        if looked_at >= LOOKED_AT {
+            break last;
+        }
+        query.after = last;
+    };
+
+    let (projects, mut next_page_token) =
+        paging.cut(kept, |project: &Project| project.name.project.to_string());
+    if let (Some(last), true) = (more, next_page_token.is_empty()) {
+        next_page_token = paging.token(&last);
+    }
     Ok(pb::ListProjectsResponse { projects, next_page_token })
 }
 
@@ -105,7 +144,8 @@ pub(crate) async fn delete(
     request: pb::DeleteProjectRequest,
 ) -> Result<pb::DeleteProjectResponse> {
     let name = ProjectName::parse(&request.name).at("name")?;
-    store.delete_project(context, &name, request.force, given(request.etag).as_deref()).await?;
-    log_write(context, &name);
+    let etag = given(request.etag);
+    let mutation = AccountMutation::DeleteProject { name, force: request.force, etag };
+    apply_account(store, context, mutation).await?;
     Ok(pb::DeleteProjectResponse {})
 }

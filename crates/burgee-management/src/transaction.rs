@@ -1,5 +1,6 @@
-//! Writes of a project's configuration, on their way to the store and back.
+//! Writes of a project's configuration, and those outside of projects, on their way to the store and back.
 
+use burgee_core::account::{AccountApplied, AccountMutation, AccountResource};
 use burgee_core::change::{Applied, Mutation, Resource, WriteContext};
 use burgee_core::name::ProjectName;
 use burgee_core::store::FlagStore;
@@ -103,7 +104,95 @@ pub(crate) fn log_revision(context: &WriteContext, project: &ProjectName, applie
     );
 }
 
-/// Logs a write outside of projects' configuration.
+/// What was done outside of projects.
+#[derive(Debug)]
+pub(crate) struct AccountWritten {
+    /// Whether it was done now: not by an earlier, equal request, and not only checked.
+    pub(crate) done_now: bool,
+    resource: Option<AccountResource>,
+}
+
+macro_rules! account_resources {
+    ($($(#[$doc:meta])* $function:ident: $variant:ident => $message:ident)*) => {
+        $(
+            $(#[$doc])*
+            pub(crate) fn $function(&self) -> Option<pb::$message> {
+                match &self.resource {
+                    Some(AccountResource::$variant(resource)) => Some(resource.into()),
+                    _ => None,
+                }
+            }
+        )*
+    };
+}
+
+impl AccountWritten {
+    account_resources! {
+        /// Returns the organisation, unless it was deleted since.
+        organisation: Organisation => Organisation
+        /// Returns the user, unless it was deleted since.
+        user: User => User
+        /// Returns the token, unless it was deleted since.
+        token: Token => Token
+        /// Returns the member, unless it was removed since.
+        member: Member => Member
+        /// Returns the group, unless it was deleted since.
+        group: Group => Group
+        /// Returns the member of a group, unless it was removed since.
+        group_member: GroupMember => GroupMember
+        /// Returns the invitation, unless it was deleted since.
+        invitation: Invitation => Invitation
+        /// Returns the role, unless it was deleted since.
+        role: Role => PermissionRole
+        /// Returns the grant, unless it was revoked since.
+        grant: Grant => Grant
+        /// Returns the trust relationship, unless it was deleted since.
+        trust_relationship: TrustRelationship => TrustRelationship
+    }
+
+    /// Returns who joined, and the account and the token that were made for them, unless they left since.
+    pub(crate) fn joined(&self) -> Option<(pb::Member, Option<pb::User>, Option<pb::Token>)> {
+        match &self.resource {
+            Some(AccountResource::Joined { member, user, token }) => {
+                Some((member.into(), user.as_ref().map(Into::into), token.as_ref().map(Into::into)))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Does what a request asks for outside of projects.
+pub(crate) async fn apply_account(
+    store: &dyn FlagStore,
+    context: &WriteContext,
+    mutation: AccountMutation,
+) -> Result<AccountWritten> {
+    let applied = store.apply_account(context, mutation).await?;
+    log_account_revision(context, &applied);
+    let done_now = !applied.replayed && !context.validate_only;
+    Ok(AccountWritten { done_now, resource: applied.resource })
+}
+
+/// Logs a write outside of projects.
+fn log_account_revision(context: &WriteContext, applied: &AccountApplied) {
+    let WriteContext { actor, method, .. } = context;
+    let revision = applied.revision;
+    // What is not there any more has no name.
+    let subject = applied.resource.as_ref().map(account_subject).unwrap_or_default();
+    if context.validate_only || applied.replayed {
+        debug!(revision, subject, actor, method, "{method} by `{actor}` changed nothing");
+    } else {
+        info!(
+            revision,
+            subject,
+            actor,
+            method,
+            "{method} of `{subject}` by `{actor}` made revision {revision} of its log"
+        );
+    }
+}
+
+/// Logs a write that is in no log of its own.
 pub(crate) fn log_write(context: &WriteContext, subject: &dyn std::fmt::Display) {
     let WriteContext { actor, method, .. } = context;
     if context.validate_only {
@@ -122,5 +211,21 @@ fn subject(resource: &Resource) -> String {
         Resource::Flag(flag) => flag.name.to_string(),
         Resource::IdentityOverride(replacement) => replacement.name.to_string(),
         Resource::Segment(segment) => segment.name.to_string(),
+    }
+}
+
+fn account_subject(resource: &AccountResource) -> String {
+    match resource {
+        AccountResource::Organisation(organisation) => organisation.name.to_string(),
+        AccountResource::Project(project) => project.name.to_string(),
+        AccountResource::User(user) => user.name.to_string(),
+        AccountResource::Token(token) => token.name.to_string(),
+        AccountResource::Member(member) | AccountResource::Joined { member, .. } => member.name.to_string(),
+        AccountResource::Group(group) => group.name.to_string(),
+        AccountResource::GroupMember(member) => member.name.to_string(),
+        AccountResource::Invitation(invitation) => invitation.name.to_string(),
+        AccountResource::Role(role) => role.name.to_string(),
+        AccountResource::Grant(grant) => grant.name.to_string(),
+        AccountResource::TrustRelationship(trust) => trust.name.to_string(),
     }
 }

@@ -1,29 +1,71 @@
 //! The change log as a stream: every change, in order, exactly once.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_stream::stream;
+use burgee_core::access::SecretHash;
 use burgee_core::change::Change;
-use burgee_core::name::ProjectName;
-use burgee_core::project::Project;
-use burgee_core::store::{ChangeOrder, FlagStore};
+use burgee_core::name::LogName;
+use burgee_core::store::{ChangeOrder, FlagStore, LogState};
 use burgee_core::{Error, Result};
 use burgee_proto::management::v1 as pb;
+use chrono::{DateTime, Utc};
 use futures_util::Stream;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::access::{Caller, Gate};
+use crate::access::{Guarded as _, Needs};
 use crate::fields::At as _;
+use crate::gate::{Caller, Gate};
 use crate::hub::{Backoff, Hub};
 
 /// The most changes that are read ahead of the reader.
 const READ_AHEAD: usize = 16;
 
+/// The streams that are open, by credential.
+#[derive(Clone, Default)]
+pub(crate) struct Places {
+    taken: Arc<Mutex<HashMap<SecretHash, usize>>>,
+}
+
+/// The place of a stream, until it ends.
+struct PlaceTaken {
+    places: Places,
+    key: SecretHash,
+}
+
+impl Places {
+    fn take(&self, key: SecretHash, limit: usize) -> Result<PlaceTaken> {
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let streams = taken.entry(key).or_default();
+        if *streams >= limit {
+            return Err(Error::LimitExceeded { limit: "streams_per_token", maximum: limit as u64 });
+        }
+        *streams += 1;
+        Ok(PlaceTaken { places: self.clone(), key })
+    }
+}
+
+impl Drop for PlaceTaken {
+    fn drop(&mut self) {
+        let mut taken = self.places.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(streams) = taken.get_mut(&self.key) {
+            *streams -= 1;
+            if *streams == 0 {
+                taken.remove(&self.key);
+            }
+        }
+    }
+}
+
 /// What streams of changes have in common.
 #[derive(Clone)]
 pub(crate) struct Watching {
+    pub(crate) places: Places,
+    /// Streams at once with one credential.
+    pub(crate) streams_per_token: usize,
     pub(crate) store: Arc<dyn FlagStore>,
     pub(crate) hub: Hub,
     pub(crate) gate: Gate,
@@ -40,24 +82,24 @@ pub(crate) async fn changes(
     caller: Caller,
     request: pb::WatchChangesRequest,
 ) -> Result<impl Stream<Item = Result<pb::WatchChangesResponse>> + Send + 'static> {
-    let name = ProjectName::parse(&request.parent).at("parent")?;
+    let needs = request.needs()?;
+    let name = LogName::parse(&request.parent).at("parent")?;
     if request.after_revision.is_some_and(|revision| revision < 0) {
         return Err(Error::invalid("after_revision", "must not be negative"));
     }
+    let place = watching.places.take(caller.key, watching.streams_per_token)?;
     // What is written after this is heard, and what was written before is read.
     let mut writes = watching.hub.subscribe();
-    let project = watching.store.project(&name).await?;
-    let newest = project.revision;
-    let through = request.after_revision.unwrap_or(newest);
-    if through > newest {
-        return Err(Error::OutOfRange { revision: through, oldest: 0, newest });
-    }
-    let mut reader = Reader { watching, caller, project, through };
+    let log = watching.store.log(&name).await?;
+    let through = request.after_revision.unwrap_or(log.newest);
+    let mut reader = Reader { watching, caller, needs, name, created_at: log.created_at, through };
+    reader.check(&log)?;
     Ok(stream! {
+        let _place = place;
         let Watching { shutdown, poll_interval, checkpoint_interval, .. } = reader.watching.clone();
         let mut backoff = Backoff::default();
         let mut silent_since = Instant::now();
-        yield Ok(reader.checkpoint());
+        yield Ok(pb::WatchChangesResponse { oldest_revision: log.oldest, ..reader.checkpoint() });
         loop {
             // Everything that is read now is older than the next hint.
             writes.mark_unchanged();
@@ -112,47 +154,57 @@ fn shutting_down() -> Error {
 struct Reader {
     watching: Watching,
     caller: Caller,
-    /// As it was when the stream began.
-    project: Project,
+    /// What the caller has to have, as long as the stream lasts.
+    needs: Needs,
+    name: LogName,
+    /// When what the log is of was created.
+    created_at: DateTime<Utc>,
     /// The last revision that was delivered.
     through: i64,
 }
 
 impl Reader {
     fn checkpoint(&self) -> pb::WatchChangesResponse {
-        pb::WatchChangesResponse { change: None, through_revision: self.through }
+        pb::WatchChangesResponse { change: None, through_revision: self.through, oldest_revision: 0 }
+    }
+
+    /// Checks that what follows what was delivered is kept.
+    fn check(&self, log: &LogState) -> Result<()> {
+        // Another may have taken the name of one that was deleted; its revisions mean something else.
+        if log.created_at != self.created_at {
+            return Err(Error::NotFound { kind: self.name.kind(), name: self.name.to_string() });
+        }
+        if self.through > log.newest || self.through + 1 < log.oldest {
+            let LogState { oldest, newest, .. } = *log;
+            return Err(Error::OutOfRange { revision: self.through, oldest, newest });
+        }
+        Ok(())
     }
 
     /// Returns the next changes.
     async fn read(&self) -> Result<Vec<Change>> {
-        self.watching.gate.admit_again(&self.caller).await?;
+        self.watching.gate.admit_again(&self.caller, &self.needs).await?;
         let store = &self.watching.store;
-        let project = store.project(&self.project.name).await?;
-        // Another project may have taken the name of one that was deleted; its revisions mean something else.
-        if project.created_at != self.project.created_at {
-            return Err(Error::NotFound { kind: "project", name: self.project.name.to_string() });
-        }
-        if project.revision < self.through {
-            return Err(self.out_of_range(project.revision));
-        }
-        if project.revision == self.through {
+        let log = store.log(&self.name).await?;
+        self.check(&log)?;
+        if log.newest == self.through {
             return Ok(Vec::new());
         }
-        let changes = store.changes(&project.name, ChangeOrder::After(self.through), READ_AHEAD).await?;
+        let changes = store.changes(&self.name, ChangeOrder::After(self.through), READ_AHEAD).await?;
         match changes.first() {
-            // Revisions have no gaps, so what is missing is not kept any more.
-            Some(first) if first.revision != self.through + 1 => Err(self.out_of_range(project.revision)),
+            // Revisions have no gaps, so what is missing was forgotten since the log was looked at.
+            Some(first) if first.revision != self.through + 1 => {
+                self.check(&LogState { oldest: first.revision, ..log })?;
+                Ok(Vec::new())
+            }
             _ => Ok(changes),
         }
-    }
-
-    fn out_of_range(&self, newest: i64) -> Error {
-        Error::OutOfRange { revision: self.through, oldest: 0, newest }
     }
 
     /// Delivers a change.
     fn deliver(&mut self, change: Change) -> Result<pb::WatchChangesResponse> {
         self.through = change.revision;
-        Ok(pb::WatchChangesResponse { change: Some((&change).into()), through_revision: change.revision })
+        let through_revision = change.revision;
+        Ok(pb::WatchChangesResponse { change: Some((&change).into()), through_revision, oldest_revision: 0 })
     }
 }

@@ -1,7 +1,7 @@
 //! Organisations, users, projects, environments and credentials.
 
 use burgee_core::Violation;
-use burgee_core::access::{EnvironmentKey, KeyKind, Token};
+use burgee_core::access::{EnvironmentKey, KeyKind, KeyScope, Token};
 use burgee_core::identity::Identity;
 use burgee_core::name::UserName;
 use burgee_core::organisation::{Member, Organisation, Role, User};
@@ -61,8 +61,9 @@ impl From<&User> for pb::User {
         Self {
             name: user.name.to_string(),
             email: user.email.clone(),
+            email_verified: user.email_verified,
             display_name: user.display_name.clone(),
-            administrator: user.administrator,
+            administrator: Some(user.administrator),
             create_time: Some(timestamp(user.created_at)),
             etag: user.etag.clone(),
         }
@@ -78,6 +79,7 @@ impl From<&Token> for pb::Token {
             create_time: Some(timestamp(token.created_at)),
             expire_time: token.expires_at.map(timestamp),
             revoke_time: token.revoked_at.map(timestamp),
+            last_use_time: token.last_used_at.map(timestamp),
         }
     }
 }
@@ -150,12 +152,39 @@ impl TryFrom<pb::KeyKind> for KeyKind {
     }
 }
 
+impl From<KeyScope> for pb::KeyScope {
+    fn from(scope: KeyScope) -> Self {
+        match scope {
+            KeyScope::Evaluate => Self::Evaluate,
+            KeyScope::WatchRules => Self::WatchRules,
+            KeyScope::Identify => Self::Identify,
+            KeyScope::Explain => Self::Explain,
+        }
+    }
+}
+
+impl TryFrom<pb::KeyScope> for KeyScope {
+    type Error = Violation;
+
+    fn try_from(scope: pb::KeyScope) -> Result<Self, Violation> {
+        match scope {
+            pb::KeyScope::Unspecified => Err(Violation::new("", "must be set")),
+            pb::KeyScope::Evaluate => Ok(Self::Evaluate),
+            pb::KeyScope::WatchRules => Ok(Self::WatchRules),
+            pb::KeyScope::Identify => Ok(Self::Identify),
+            pb::KeyScope::Explain => Ok(Self::Explain),
+        }
+    }
+}
+
 impl From<&EnvironmentKey> for pb::EnvironmentKey {
     fn from(key: &EnvironmentKey) -> Self {
         Self {
             name: key.name.to_string(),
             display_name: key.display_name.clone(),
             kind: pb::KeyKind::from(key.kind).into(),
+            scopes: key.scopes.iter().map(|scope| pb::KeyScope::from(*scope).into()).collect(),
+            tags: key.tags.clone(),
             hint: key.hint.clone(),
             create_time: Some(timestamp(key.created_at)),
             expire_time: key.expires_at.map(timestamp),

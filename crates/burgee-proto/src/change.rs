@@ -8,12 +8,15 @@ use crate::v1 as pb;
 
 impl From<&Change> for pb::Change {
     fn from(change: &Change) -> Self {
-        let name = ChangeName { project: change.project.clone(), revision: change.revision };
+        let name = ChangeName { log: change.log.clone(), revision: change.revision };
         Self {
             name: name.to_string(),
             revision: change.revision,
             create_time: Some(timestamp(change.created_at)),
             actor: change.actor.clone(),
+            credential: change.credential.clone(),
+            on_behalf_of: change.on_behalf_of.clone(),
+            address: change.address.clone(),
             method: change.method.clone(),
             request_id: change.request_id.clone(),
             reason: change.reason.clone(),

@@ -25,12 +25,14 @@ pub mod evaluation {
 }
 
 mod access;
+mod account;
 mod change;
 pub mod feature;
 mod flag;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
+mod permission;
 pub mod segment;
 mod value;
 

@@ -88,6 +88,11 @@ fn parts(error: Error) -> (Code, ErrorDetails) {
             let details = details(ErrorReason::PermissionMissing, [("permission", permission.to_owned())]);
             (Code::PermissionDenied, details)
         }
+        Error::SignInLimitExceeded { retry_after } => {
+            let mut details = details(ErrorReason::SignInLimitExceeded, []);
+            details.set_retry_info(Some(retry_after));
+            (Code::ResourceExhausted, details)
+        }
         Error::Unavailable { reason, .. } => {
             let mut details = named(reason, HashMap::new());
             details.set_retry_info(Some(RETRY_DELAY));

@@ -65,9 +65,22 @@ pub(crate) fn storage(error: sqlx::Error) -> Error {
     Error::Unavailable { reason: "DATABASE_UNAVAILABLE", message: message.to_owned() }
 }
 
+/// Somebody else wrote in between what must not change, so that the transaction must begin again.
+#[derive(Debug, thiserror::Error)]
+#[error("another write came in between")]
+struct Overtaken;
+
+/// Creates the error of a transaction that must begin again because of another.
+pub(crate) fn overtaken() -> Error {
+    Error::Storage(Box::new(Overtaken))
+}
+
 /// Says whether a transaction failed only because of others at the same time, so that it may succeed if repeated.
 pub(crate) fn is_contention(error: &Error) -> bool {
     let Error::Storage(source) = error else { return false };
+    if source.is::<Overtaken>() {
+        return true;
+    }
     let Some(sqlx::Error::Database(database)) = source.downcast_ref() else { return false };
     match database.code().as_deref() {
         // PostgreSQL: serialization failure, deadlock, and a foreign key to a row that was there a moment ago.

@@ -1,24 +1,32 @@
 //! One store, over either database.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use burgee_core::Result;
-use burgee_core::access::{EnvironmentKey, SecretHash, Token};
+use burgee_core::access::{
+    EnvironmentKey, ExchangedToken, SecretHash, StoredCredential, StoredSecret, Token, TokenRef,
+};
+use burgee_core::account::{AccountApplied, AccountMutation, SignIn};
 use burgee_core::change::{Applied, Change, Mutation, WriteContext};
 use burgee_core::feature::Feature;
 use burgee_core::flag::{Flag, IdentityOverride};
+use burgee_core::grant::{Grant, Grantee, PermissionRole, Principal, Rights};
 use burgee_core::identity::{Identity, TraitChanges};
 use burgee_core::name::{
-    EnvironmentName, FeatureName, FlagName, Identifier, IdentityName, IdentityOverrideName, KeyName,
-    MemberName, OrganisationName, ProjectName, SegmentName, TokenName, TokenOwner, UserName,
+    EnvironmentName, FeatureName, FlagName, GrantName, GroupName, Identifier, IdentityName,
+    IdentityOverrideName, InvitationName, KeyName, LogName, OrganisationName, ProjectName, RoleName,
+    SegmentName, TokenOwner, TrustRelationshipName, UserName,
 };
-use burgee_core::organisation::{Member, Organisation, OrganisationPatch, Role, User};
+use burgee_core::organisation::{Group, GroupMember, Invitation, Member, Organisation, User};
 use burgee_core::project::{Environment, Project};
 use burgee_core::segment::Segment;
 use burgee_core::store::{
-    ChangeOrder, EnvironmentRef, FlagFeed, FlagStore, IdentityFilter, IdentityStore, IdentityWrite,
-    LoadedEnvironment, Page, ProjectRef, StoredIdentity, TokenCaller, Wakeups,
+    ChangeOrder, EnvironmentRef, FlagFeed, FlagStore, GrantFilter, IdentityFilter, IdentityStore,
+    IdentityWrite, LoadedEnvironment, LogState, Page, ProjectRef, StoredIdentity, Wakeups,
 };
-use std::sync::Arc;
+use burgee_core::trust::TrustRelationship;
+use chrono::{DateTime, Utc};
 
 use crate::error::OpenError;
 use crate::options::StoreOptions;
@@ -92,71 +100,24 @@ impl std::fmt::Debug for Store {
 
 #[async_trait]
 impl FlagStore for Store {
-    async fn create_organisation(
+    async fn apply_account(
         &self,
         context: &WriteContext,
-        organisation: Organisation,
-    ) -> Result<Organisation> {
-        on!(self, database => database.create_organisation(context, organisation).await)
+        mutation: AccountMutation,
+    ) -> Result<AccountApplied> {
+        on!(self, database => database.apply_account(context, mutation).await)
     }
 
     async fn organisation(&self, name: &OrganisationName) -> Result<Organisation> {
         on!(self, database => database.organisation(name).await)
     }
 
-    async fn organisations(&self, page: &Page) -> Result<Vec<Organisation>> {
-        on!(self, database => database.organisations(page).await)
-    }
-
-    async fn update_organisation(
-        &self,
-        context: &WriteContext,
-        name: &OrganisationName,
-        patch: OrganisationPatch,
-        etag: Option<&str>,
-    ) -> Result<Organisation> {
-        on!(self, database => database.update_organisation(context, name, patch, etag).await)
-    }
-
-    async fn delete_organisation(
-        &self,
-        context: &WriteContext,
-        name: &OrganisationName,
-        force: bool,
-        etag: Option<&str>,
-    ) -> Result<()> {
-        on!(self, database => database.delete_organisation(context, name, force, etag).await)
-    }
-
-    async fn add_member(&self, context: &WriteContext, name: &MemberName, role: Role) -> Result<Member> {
-        on!(self, database => database.add_member(context, name, role).await)
+    async fn organisations(&self, of: Option<&Principal>, page: &Page) -> Result<Vec<Organisation>> {
+        on!(self, database => database.organisations(of, page).await)
     }
 
     async fn members(&self, organisation: &OrganisationName, page: &Page) -> Result<Vec<Member>> {
         on!(self, database => database.members(organisation, page).await)
-    }
-
-    async fn update_member(
-        &self,
-        context: &WriteContext,
-        name: &MemberName,
-        role: Role,
-        etag: Option<&str>,
-    ) -> Result<Member> {
-        on!(self, database => database.update_member(context, name, role, etag).await)
-    }
-
-    async fn remove_member(
-        &self,
-        context: &WriteContext,
-        name: &MemberName,
-        etag: Option<&str>,
-    ) -> Result<()> {
-        on!(self, database => database.remove_member(context, name, etag).await)
-    }
-
-    async fn create_user(&self, context: &WriteContext, user: User) -> Result<User> {
-        on!(self, database => database.create_user(context, user).await)
     }
 
     async fn user(&self, name: &UserName) -> Result<User> {
@@ -167,33 +128,107 @@ impl FlagStore for Store {
         on!(self, database => database.users(page).await)
     }
 
-    async fn create_token(
-        &self,
-        context: &WriteContext,
-        token: Token,
-        hash: SecretHash,
-    ) -> Result<(Token, bool)> {
-        on!(self, database => database.create_token(context, token, hash).await)
+    async fn are_colleagues(&self, one: &UserName, other: &UserName) -> Result<bool> {
+        on!(self, database => database.are_colleagues(one, other).await)
     }
 
     async fn tokens(&self, owner: &TokenOwner, page: &Page) -> Result<Vec<Token>> {
         on!(self, database => database.tokens(owner, page).await)
     }
 
-    async fn revoke_token(&self, context: &WriteContext, name: &TokenName) -> Result<Token> {
-        on!(self, database => database.revoke_token(context, name).await)
+    async fn group(&self, name: &GroupName) -> Result<Group> {
+        on!(self, database => database.group(name).await)
     }
 
-    async fn token_caller(&self, hash: &SecretHash) -> Result<Option<TokenCaller>> {
-        on!(self, database => database.token_caller(hash).await)
+    async fn groups(&self, organisation: &OrganisationName, page: &Page) -> Result<Vec<Group>> {
+        on!(self, database => database.groups(organisation, page).await)
     }
 
-    async fn create_first_user(&self, user: User, token: Token, hash: SecretHash) -> Result<bool> {
-        on!(self, database => database.create_first_user(user, token, hash).await)
+    async fn group_members(&self, group: &GroupName, page: &Page) -> Result<Vec<GroupMember>> {
+        on!(self, database => database.group_members(group, page).await)
     }
 
-    async fn create_project(&self, context: &WriteContext, project: Project) -> Result<Project> {
-        on!(self, database => database.create_project(context, project).await)
+    async fn invitation(&self, name: &InvitationName) -> Result<Invitation> {
+        on!(self, database => database.invitation(name).await)
+    }
+
+    async fn invitations(&self, organisation: &OrganisationName, page: &Page) -> Result<Vec<Invitation>> {
+        on!(self, database => database.invitations(organisation, page).await)
+    }
+
+    async fn invitation_by_secret(&self, lookup: &str) -> Result<Option<(Invitation, StoredSecret)>> {
+        on!(self, database => database.invitation_by_secret(lookup).await)
+    }
+
+    async fn role(&self, name: &RoleName) -> Result<PermissionRole> {
+        on!(self, database => database.role(name).await)
+    }
+
+    async fn roles(&self, organisation: &OrganisationName, page: &Page) -> Result<Vec<PermissionRole>> {
+        on!(self, database => database.roles(organisation, page).await)
+    }
+
+    async fn grant(&self, name: &GrantName) -> Result<Grant> {
+        on!(self, database => database.grant(name).await)
+    }
+
+    async fn grants(
+        &self,
+        organisation: &OrganisationName,
+        filter: &GrantFilter,
+        page: &Page,
+    ) -> Result<Vec<Grant>> {
+        on!(self, database => database.grants(organisation, filter, page).await)
+    }
+
+    async fn trust_relationship(&self, name: &TrustRelationshipName) -> Result<TrustRelationship> {
+        on!(self, database => database.trust_relationship(name).await)
+    }
+
+    async fn trust_relationships(
+        &self,
+        organisation: &OrganisationName,
+        page: &Page,
+    ) -> Result<Vec<TrustRelationship>> {
+        on!(self, database => database.trust_relationships(organisation, page).await)
+    }
+
+    async fn credential(&self, lookup: &str) -> Result<Option<StoredCredential>> {
+        on!(self, database => database.credential(lookup).await)
+    }
+
+    async fn rights(
+        &self,
+        grantee: &Grantee,
+        claimed_groups: &[String],
+        organisation: &OrganisationName,
+    ) -> Result<Rights> {
+        on!(self, database => database.rights(grantee, claimed_groups, organisation).await)
+    }
+
+    async fn sign_in(&self, sign_in: &SignIn) -> Result<Option<User>> {
+        on!(self, database => database.sign_in(sign_in).await)
+    }
+
+    async fn exchange(&self, name: &TrustRelationshipName, etag: &str, token: ExchangedToken) -> Result<()> {
+        on!(self, database => database.exchange(name, etag, token).await)
+    }
+
+    async fn note_uses(&self, uses: &[(TokenRef, DateTime<Utc>)]) -> Result<()> {
+        on!(self, database => database.note_uses(uses).await)
+    }
+
+    async fn create_first_user(&self, user: User, token: Token, secret: StoredSecret) -> Result<bool> {
+        on!(self, database => database.create_first_user(user, token, secret).await)
+    }
+
+    async fn create_project(
+        &self,
+        context: &WriteContext,
+        project: Project,
+        creator: Option<Grantee>,
+    ) -> Result<Project> {
+        on!(self, database => database.create_project(context, project, creator).await)
     }
 
     async fn project(&self, name: &ProjectName) -> Result<Project> {
@@ -202,16 +237,6 @@ impl FlagStore for Store {
 
     async fn projects(&self, organisation: &OrganisationName, page: &Page) -> Result<Vec<Project>> {
         on!(self, database => database.projects(organisation, page).await)
-    }
-
-    async fn delete_project(
-        &self,
-        context: &WriteContext,
-        name: &ProjectName,
-        force: bool,
-        etag: Option<&str>,
-    ) -> Result<()> {
-        on!(self, database => database.delete_project(context, name, force, etag).await)
     }
 
     async fn apply(
@@ -271,12 +296,20 @@ impl FlagStore for Store {
         on!(self, database => database.segments(project, page).await)
     }
 
-    async fn change(&self, project: &ProjectName, revision: i64) -> Result<Change> {
-        on!(self, database => database.change(project, revision).await)
+    async fn log(&self, log: &LogName) -> Result<LogState> {
+        on!(self, database => database.log(log).await)
     }
 
-    async fn changes(&self, project: &ProjectName, order: ChangeOrder, limit: usize) -> Result<Vec<Change>> {
-        on!(self, database => database.changes(project, order, limit).await)
+    async fn change(&self, log: &LogName, revision: i64) -> Result<Change> {
+        on!(self, database => database.change(log, revision).await)
+    }
+
+    async fn changes(&self, log: &LogName, order: ChangeOrder, limit: usize) -> Result<Vec<Change>> {
+        on!(self, database => database.changes(log, order, limit).await)
+    }
+
+    async fn trim_changes(&self, before: DateTime<Utc>, limit: usize) -> Result<u64> {
+        on!(self, database => database.trim_changes(before, limit).await)
     }
 
     async fn identity(&self, name: &IdentityName) -> Result<Identity> {

@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use anyhow::Context;
-use burgee_core::access::{EnvironmentKey, KeyKind, Token};
+use burgee_core::access::{EnvironmentKey, KeyKind, KeyScope, Token};
+use burgee_core::account::AccountMutation;
 use burgee_core::change::{Mutation, WriteContext};
 use burgee_core::name::{
     EnvironmentId, EnvironmentName, KeyId, KeyName, OrganisationId, OrganisationName, ProjectId, ProjectName,
@@ -60,6 +61,9 @@ fn project_name() -> Result<ProjectName> {
 fn context(now: DateTime<Utc>) -> WriteContext {
     WriteContext {
         actor: "system".to_owned(),
+        credential: String::new(),
+        on_behalf_of: String::new(),
+        address: String::new(),
         method: "dev".to_owned(),
         request_id: None,
         request_digest: [0; 32],
@@ -79,7 +83,8 @@ async fn make_project(store: &dyn FlagStore, project: &ProjectName, now: DateTim
         created_at: now,
         etag: String::new(),
     };
-    let mut made = is_new(store.create_organisation(&context(now), organisation).await)?;
+    let mutation = AccountMutation::CreateOrganisation { organisation };
+    let mut made = is_new(store.apply_account(&context(now), mutation).await)?;
     let shop = Project {
         name: project.clone(),
         display_name: "Shop".to_owned(),
@@ -88,7 +93,7 @@ async fn make_project(store: &dyn FlagStore, project: &ProjectName, now: DateTim
         created_at: now,
         etag: String::new(),
     };
-    made |= is_new(store.create_project(&context(now), shop).await)?;
+    made |= is_new(store.create_project(&context(now), shop, None).await)?;
     for (id, display_name) in ENVIRONMENTS {
         let name = EnvironmentName { project: project.clone(), environment: EnvironmentId::parse(id)? };
         let environment = Environment {
@@ -102,7 +107,7 @@ async fn make_project(store: &dyn FlagStore, project: &ProjectName, now: DateTim
             created_at: now,
             etag: String::new(),
         };
-        let mutation = Mutation::CreateEnvironment { environment };
+        let mutation = Mutation::CreateEnvironment { environment, creator: None };
         made |= is_new(store.apply(&context(now), project, vec![mutation]).await)?;
     }
     Ok(made)
@@ -136,6 +141,8 @@ async fn make_keys(
                 name: KeyName { environment: environment.clone(), key },
                 display_name: format!("{word}-side, made by `burgee dev`"),
                 kind,
+                scopes: KeyScope::of_kind(kind),
+                tags: Vec::new(),
                 hint: secret.hint(),
                 created_at: now,
                 expires_at: None,
@@ -152,7 +159,7 @@ async fn make_keys(
 }
 
 pub(crate) async fn make_token(store: &dyn FlagStore, suffix: &str, now: DateTime<Utc>) -> Result<String> {
-    let secret = Secret::token()?;
+    let secret = Secret::user_token()?;
     let owner = TokenOwner::User(UserName { user: UserId::parse("administrator")? });
     let token = Token {
         name: TokenName { owner, token: TokenId::parse(&format!("made-{suffix}"))? },
@@ -161,8 +168,10 @@ pub(crate) async fn make_token(store: &dyn FlagStore, suffix: &str, now: DateTim
         created_at: now,
         expires_at: None,
         revoked_at: None,
+        last_used_at: None,
     };
-    store.create_token(&context(now), token, secret.hash()).await?;
+    let mutation = AccountMutation::CreateToken { token, secret: secret.stored() };
+    store.apply_account(&context(now), mutation).await?;
     Ok(secret.reveal())
 }
 

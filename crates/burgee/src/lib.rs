@@ -6,10 +6,10 @@ pub mod conformance;
 mod connection;
 pub mod dev;
 pub mod flagsmith;
-mod incoming;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
+mod incoming;
 pub mod logging;
 mod metrics;
 pub mod operations;

@@ -96,13 +96,19 @@ impl Metrics {
 }
 
 /// Returns everything that is counted. Labels come from the code alone: never a name, an id or a secret.
-pub(crate) fn registry(metrics: &Metrics, evaluation: Option<&burgee_evaluation::Metrics>) -> Registry {
+pub(crate) fn registry(
+    metrics: &Metrics,
+    management: Option<&burgee_management::Metrics>,
+    evaluation: Option<&burgee_evaluation::Metrics>,
+) -> Registry {
     let mut registry = Registry::default();
     metrics.register(&mut registry);
+    if let Some(management) = management {
+        management.register(&mut registry);
+    }
     if let Some(evaluation) = evaluation {
         evaluation.register(&mut registry);
     }
-    // Management's metrics, once it has some, are registered here in the same way.
     registry
 }
 
@@ -161,7 +167,11 @@ mod tests {
     #[test]
     fn everything_is_there_before_anything_happens() {
         let metrics = Metrics::default();
-        let registry = registry(&metrics, Some(&burgee_evaluation::Metrics::default()));
+        let registry = registry(
+            &metrics,
+            Some(&burgee_management::Metrics::default()),
+            Some(&burgee_evaluation::Metrics::default()),
+        );
         metrics.note_reload(ReloadResult::Failed);
         let mut text = String::new();
         encode(&mut text, &registry).unwrap();

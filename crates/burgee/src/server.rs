@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::net::{self, SocketAddr};
-use std::num::NonZeroU64;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use burgee_core::store::{FlagStore, Page};
 use burgee_evaluation::Evaluation;
 use burgee_management::Management;
 use burgee_store::Store;
+use chrono::TimeDelta;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -117,6 +118,7 @@ impl Server {
     /// A service cannot start, or a listener fails.
     pub async fn run(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
         let Self { listeners, tls, metrics, metrics_page, store, settings } = self;
+        let management_metrics = burgee_management::Metrics::default();
         let evaluation_metrics = burgee_evaluation::Metrics::default();
         let stopping = CancellationToken::new();
         let shutdown = CancellationToken::new();
@@ -124,7 +126,10 @@ impl Server {
 
         let serves_management = listeners.iter().any(|listener| listener.management);
         let management = serves_management
-            .then(|| Management::new(flag_store.clone(), management_settings(&settings), shutdown.clone()))
+            .then(|| {
+                let settings = management_settings(&settings, management_metrics.clone());
+                Management::new(flag_store.clone(), settings, shutdown.clone())
+            })
             .transpose()
             .context("management could not start")?;
         let serves_evaluation = listeners.iter().any(|listener| listener.evaluation);
@@ -144,7 +149,11 @@ impl Server {
         let mut tasks: JoinSet<anyhow::Result<()>> = JoinSet::new();
         if let Some(page) = metrics_page {
             info!(metrics.address = %page.address(), "metrics on {}", page.address());
-            let registry = registry(&metrics, evaluation.is_some().then_some(&evaluation_metrics));
+            let registry = registry(
+                &metrics,
+                management.is_some().then_some(&management_metrics),
+                evaluation.is_some().then_some(&evaluation_metrics),
+            );
             tasks.spawn(page.serve(registry, shutdown.clone().cancelled_owned()));
         }
         let tls = tls.map(|(tls, reloader)| {
@@ -219,6 +228,9 @@ impl Server {
             while let Some(ended) = tasks.join_next().await {
                 ended.context("a listener was aborted")??;
             }
+            if let Some(management) = &management {
+                management.stopped().await;
+            }
             if let Some(evaluation) = &evaluation {
                 evaluation.stopped().await;
             }
@@ -259,10 +271,24 @@ pub(crate) fn listen(address: SocketAddr) -> anyhow::Result<(TcpListener, Socket
     Ok((listener, address))
 }
 
-fn management_settings(settings: &ServerSettings) -> burgee_management::Settings {
+fn management_settings(
+    settings: &ServerSettings,
+    metrics: burgee_management::Metrics,
+) -> burgee_management::Settings {
+    let defaults = burgee_management::Settings::default();
+    let per_second = settings.requests_per_token_per_second;
     burgee_management::Settings {
-        poll_interval: Duration::from_millis(settings.poll_interval_ms),
-        ..Default::default()
+        // Whoever lost a right is to notice within a second, notifications or not.
+        poll_interval: Duration::from_millis(settings.poll_interval_ms).min(defaults.poll_interval),
+        streams_per_token: usize::try_from(settings.streams_per_token).unwrap_or(usize::MAX),
+        issuers: settings.issuers.clone(),
+        requests_per_token: per_second
+            .map(|per_second| (per_second, settings.requests_per_token_burst.unwrap_or(per_second))),
+        sign_in_failures_per_minute: NonZeroU32::new(settings.sign_in_failures_per_minute),
+        trusted_proxies: settings.trusted_proxies.clone(),
+        change_retention: settings.change_retention_days.map(|days| TimeDelta::days(days.get().into())),
+        metrics,
+        ..defaults
     }
 }
 
@@ -315,10 +341,14 @@ fn services(management: bool, evaluation: bool) -> Vec<String> {
         "EnvironmentService",
         "FeatureService",
         "FlagService",
+        "GroupService",
         "IdentityService",
+        "InvitationService",
         "OrganisationService",
+        "PermissionService",
         "ProjectService",
         "SegmentService",
+        "TrustService",
         "UserService",
     ];
     let mut services = Vec::new();
@@ -350,7 +380,7 @@ async fn report_health(
     let first = Page { after: None, limit: 1 };
     loop {
         let management_ready = match &management {
-            Some(store) => Some(store.organisations(&first).await.is_ok()),
+            Some(store) => Some(store.organisations(None, &first).await.is_ok()),
             None => None,
         };
         let evaluation_ready = evaluation.as_mut().map(|ready| *ready.borrow_and_update());

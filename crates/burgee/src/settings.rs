@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use burgee_core::limits::Limits;
+use burgee_management::oidc::IssuerSettings;
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 /// Where `burgee dev` listens unless told otherwise.
@@ -95,6 +97,23 @@ pub struct Given {
     #[arg(long, env = "BURGEE_LOG", value_name = "FILTER")]
     pub log: Option<String>,
 
+    /// Streams of changes at once with one token [default: 100].
+    #[arg(long, env = "BURGEE_STREAMS_PER_TOKEN", value_name = "N")]
+    pub streams_per_token: Option<u32>,
+    /// Sign-ins of one address that may fail in a minute, before it has to wait; 0 lets any number fail [default: 60].
+    #[arg(long, env = "BURGEE_SIGN_IN_FAILURES_PER_MINUTE", value_name = "N")]
+    pub sign_in_failures_per_minute: Option<u32>,
+    /// Networks of proxies that are believed when they say in `x-forwarded-for` for whom they call, such as `10.0.0.0/8`
+    /// [default: none].
+    #[arg(long, env = "BURGEE_TRUSTED_PROXIES", value_name = "NETWORK", value_delimiter = ',')]
+    pub trusted_proxies: Option<Vec<IpNet>>,
+    /// Forgets changes in the change logs that are older; the newest of each log stays [default: never].
+    #[arg(long, env = "BURGEE_CHANGE_RETENTION_DAYS", value_name = "DAYS")]
+    pub change_retention_days: Option<NonZeroU32>,
+
+    /// Whose OpenID Connect tokens are accepted; only in the file, as `[[server.issuers]]`.
+    #[arg(skip)]
+    pub issuers: Option<Vec<IssuerSettings>>,
     /// The limits of what is stored; only in the file.
     #[arg(skip)]
     pub limits: Option<Limits>,
@@ -177,6 +196,11 @@ pub struct ServerSettings {
     pub shutdown_timeout_ms: u64,
     pub log_format: LogFormat,
     pub log: String,
+    pub streams_per_token: u32,
+    pub sign_in_failures_per_minute: u32,
+    pub trusted_proxies: Vec<IpNet>,
+    pub change_retention_days: Option<NonZeroU32>,
+    pub issuers: Vec<IssuerSettings>,
     pub limits: Limits,
 }
 
@@ -268,6 +292,13 @@ impl Given {
             shutdown_timeout_ms: self.shutdown_timeout_ms.or(lower.shutdown_timeout_ms),
             log_format: self.log_format.or(lower.log_format),
             log: self.log.or(lower.log),
+            streams_per_token: self.streams_per_token.or(lower.streams_per_token),
+            sign_in_failures_per_minute: self
+                .sign_in_failures_per_minute
+                .or(lower.sign_in_failures_per_minute),
+            trusted_proxies: self.trusted_proxies.or(lower.trusted_proxies),
+            change_retention_days: self.change_retention_days.or(lower.change_retention_days),
+            issuers: self.issuers.or(lower.issuers),
             limits: self.limits.or(lower.limits),
         }
     }
@@ -297,6 +328,11 @@ impl From<Given> for ServerSettings {
             shutdown_timeout_ms: given.shutdown_timeout_ms.unwrap_or(10_000),
             log_format: given.log_format.unwrap_or_default(),
             log: given.log.unwrap_or_else(|| "info".to_owned()),
+            streams_per_token: given.streams_per_token.unwrap_or(100),
+            sign_in_failures_per_minute: given.sign_in_failures_per_minute.unwrap_or(60),
+            trusted_proxies: given.trusted_proxies.unwrap_or_default(),
+            change_retention_days: given.change_retention_days,
+            issuers: given.issuers.unwrap_or_default(),
             limits: given.limits.unwrap_or_default(),
         }
     }
@@ -310,6 +346,7 @@ impl ServerSettings {
             ("poll-interval-ms", self.poll_interval_ms),
             ("streams-per-connection", u64::from(self.streams_per_connection)),
             ("streams-per-key", u64::from(self.streams_per_key)),
+            ("streams-per-token", u64::from(self.streams_per_token)),
             ("max-connections", u64::from(self.max_connections)),
             ("shutdown-timeout-ms", self.shutdown_timeout_ms),
         ];
@@ -322,6 +359,7 @@ impl ServerSettings {
         if self.requests_per_token_burst.is_some() && self.requests_per_token_per_second.is_none() {
             bail!("`requests-per-token-burst` needs `requests-per-token-per-second`");
         }
+        IssuerSettings::validate_all(&self.issuers).context("`issuers` break a rule")?;
         if self.tls_certificate.is_some() != self.tls_key.is_some() {
             bail!("`tls-certificate` and `tls-key` must be given together");
         }

@@ -7,6 +7,10 @@
 #[allow(dead_code, unused_macros, reason = "shared with the tests of the store")]
 mod world;
 
+#[path = "../store/made.rs"]
+#[allow(dead_code, reason = "shared with the tests of the store")]
+mod made;
+
 mod calls;
 mod ends;
 mod identify;
@@ -14,6 +18,7 @@ mod keys;
 mod outages;
 mod random;
 mod resume;
+mod scopes;
 mod secrecy;
 mod service;
 mod streams;

@@ -6,7 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use burgee_core::access::{EnvironmentKey, SecretHash};
 use burgee_core::change::Mutation;
+use burgee_core::engine::FeatureRules;
 use burgee_core::feature::{Feature, FeaturePatch};
 use burgee_core::flag::FlagStatePatch;
 use burgee_core::name::VariantKey;
@@ -30,6 +32,9 @@ both! {
 const WRITES: usize = 200;
 const FEATURES: [&str; 7] = ["banner", "limit", "secret", "split", "later", "never", "hidden"];
 const SEGMENTS: [&str; 3] = ["beta", "staff", "third"];
+const TAGS: [&str; 2] = ["web", "app"];
+/// Sees features that have the tag `web`.
+const LIMITED_KEY: &str = "ser.web";
 const IDENTIFIERS: [&str; 3] = ["ada", "eve", "joe"];
 
 /// A kind of subscriber.
@@ -58,6 +63,7 @@ fn kinds() -> Vec<Kind> {
             key: CLIENT_KEY,
             request: pb::WatchFlagsRequest { features: some, identity: eve, ..all() },
         },
+        Kind { name: "limited", key: LIMITED_KEY, request: all() },
         Kind { name: "another environment", key: OTHER_KEY, request: all() },
     ]
 }
@@ -78,6 +84,8 @@ async fn subscribers_have_what_fresh_calls_are_answered_with(world: World) {
         std::env::var("BURGEE_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(rand::random);
     println!("BURGEE_SEED={seed}");
     let world = world.served().await;
+    let limited = EnvironmentKey { tags: vec!["web".to_owned()], ..key("dev", "limited") };
+    world.write(Mutation::CreateKey { key: limited, hash: SecretHash::of(LIMITED_KEY) }).await;
     world.set_traits("eve", &[("plan", "beta")]).await;
     // Makes the key that later loads find the environment by.
     world.load("dev").await;
@@ -104,8 +112,9 @@ async fn subscribers_have_what_fresh_calls_are_answered_with(world: World) {
             let expected = &truth[seen.kind][revision];
             assert_eq!(state, expected, "{name} at revision {revision} (BURGEE_SEED={seed})");
         }
-        if kinds()[seen.kind].key == CLIENT_KEY {
-            let told: Vec<_> = seen.named.difference(&visible).collect();
+        let key = kinds()[seen.kind].key;
+        if key == CLIENT_KEY || key == LIMITED_KEY {
+            let told: Vec<_> = seen.named.difference(&visible[seen.kind]).collect();
             assert!(told.is_empty(), "{name} was told of {told:?} (BURGEE_SEED={seed})");
         }
         println!("{name}: {} states, resumed {} times", seen.states.len(), seen.resumed);
@@ -156,15 +165,24 @@ fn name(named: &mut BTreeSet<String>, event: &Event) {
     named.extend(flags.iter().map(|flag| flag.key.clone()).chain(removed.iter().cloned()));
 }
 
-/// Writes, and asks for the truth after each write. Also returns all features that clients could ever see.
-async fn write_at_random(world: &World, service: &Service, seed: u64) -> (Truth, BTreeSet<String>) {
+/// Says whether a key may see a feature.
+fn may_see(key: &str, feature: &FeatureRules) -> bool {
+    match key {
+        CLIENT_KEY => !feature.server_side_only,
+        LIMITED_KEY => feature.tags.iter().any(|tag| tag == "web"),
+        _ => true,
+    }
+}
+
+/// Writes, and asks for the truth after each write. Also returns all features that each kind of subscriber could ever see.
+async fn write_at_random(world: &World, service: &Service, seed: u64) -> (Truth, Vec<BTreeSet<String>>) {
     let mut random = StdRng::seed_from_u64(seed);
     let mut clients = Vec::new();
     for kind in kinds() {
         clients.push((service.client(kind.key).await, kind.request));
     }
     let mut truth = vec![BTreeMap::new(); clients.len()];
-    let mut visible = BTreeSet::new();
+    let mut visible = vec![BTreeSet::new(); clients.len()];
     let mut revision = world.revision().await;
     let mut written = 0;
     loop {
@@ -180,15 +198,11 @@ async fn write_at_random(world: &World, service: &Service, seed: u64) -> (Truth,
             truth.insert(revision, fresh.flags);
         }
         // What is hidden because it is disabled is no secret.
-        let reference = world.load("dev").await;
-        visible.extend(
-            reference
-                .rules
-                .features
-                .into_iter()
-                .filter(|feature| !feature.server_side_only)
-                .map(|feature| feature.key),
-        );
+        let features = world.load("dev").await.rules.features;
+        for (kind, visible) in kinds().iter().zip(&mut visible) {
+            let seen = features.iter().filter(|feature| may_see(kind.key, feature));
+            visible.extend(seen.map(|feature| feature.key.clone()));
+        }
         if written == WRITES {
             return (truth, visible);
         }
@@ -207,11 +221,15 @@ fn pick<'a>(random: &mut StdRng, from: &[&'a str]) -> &'a str {
     from[random.random_range(0..from.len())]
 }
 
+fn tags(random: &mut StdRng) -> Vec<String> {
+    TAGS.into_iter().filter(|_| random.random()).map(str::to_owned).collect()
+}
+
 fn mutation(random: &mut StdRng) -> Mutation {
     let feature = pick(random, &FEATURES);
     let segment_picked = pick(random, &SEGMENTS);
     let environment = if random.random_bool(0.8) { "dev" } else { "production" };
-    match random.random_range(0..16) {
+    match random.random_range(0..17) {
         0..4 => switch(environment, feature, random.random()),
         4 => {
             let value = random.random_bool(0.8).then(|| text(&random.random::<u32>().to_string()));
@@ -226,7 +244,7 @@ fn mutation(random: &mut StdRng) -> Mutation {
         }
         6 => {
             let server_side_only = random.random_bool(0.3);
-            let new = Feature { server_side_only, ..crate::world::feature(feature) };
+            let new = Feature { server_side_only, tags: tags(random), ..crate::world::feature(feature) };
             Mutation::CreateFeature { feature: new }
         }
         7 => delete_feature(feature),
@@ -261,6 +279,10 @@ fn mutation(random: &mut StdRng) -> Mutation {
             }
         }
         14 => create_segment(segment_picked),
+        15 => {
+            let patch = FeaturePatch { tags: Some(tags(random)), ..Default::default() };
+            Mutation::UpdateFeature { feature: feature_key(feature), patch, etag: None }
+        }
         _ if random.random_bool(0.5) => {
             Mutation::DeleteSegment { segment: segment_id(segment_picked), force: true, etag: None }
         }

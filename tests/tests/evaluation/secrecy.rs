@@ -17,7 +17,12 @@ both! {
 }
 
 /// Calls every method in every way, and returns all answers as text.
-async fn answers(service: &Service, key: &str, min_revision: i64, features: &[&str]) -> Vec<String> {
+pub(crate) async fn answers(
+    service: &Service,
+    key: &str,
+    min_revision: i64,
+    features: &[&str],
+) -> Vec<String> {
     let client = service.client(key).await;
     let mut answers = Vec::new();
     let named: Vec<String> = features.iter().map(|key| (*key).to_owned()).collect();

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use burgee_core::access::{EnvironmentKey, KeyKind, SecretHash};
+use burgee_core::access::{EnvironmentKey, KeyKind, KeyScope, SecretHash};
 use burgee_core::change::Mutation;
 use burgee_core::feature::Feature;
 use burgee_core::project::EnvironmentPatch;
@@ -192,7 +192,7 @@ pub(crate) fn secret_feature(key: &str) -> Mutation {
 }
 
 pub(crate) fn environment_key(environment: &str, id: &str, kind: KeyKind, secret: &str) -> Mutation {
-    let key = EnvironmentKey { kind, ..key(environment, id) };
+    let key = EnvironmentKey { kind, scopes: KeyScope::of_kind(kind), ..key(environment, id) };
     Mutation::CreateKey { key, hash: SecretHash::of(secret) }
 }
 

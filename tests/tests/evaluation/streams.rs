@@ -148,10 +148,12 @@ async fn changed_traits_come_with_the_next_change(world: World) {
     world.set_traits("eve", &[("plan", "beta")]).await;
     let revision = world.write(set_value("limit", "new")).await;
     stream.reach(revision).await;
-    let Some(Event::Update(update)) = stream.messages.last().and_then(|last| last.event.clone()) else {
-        panic!("{:?}", stream.messages);
-    };
-    assert_eq!(keys_of(&update.flags), ["banner", "limit", "secret", "split"], "all flags");
+    // That of the traits is on record, too: whoever reads the environment for it tells the flags then.
+    let mut updates = stream.messages.iter().filter_map(|message| match &message.event {
+        Some(Event::Update(update)) => Some(keys_of(&update.flags)),
+        _ => None,
+    });
+    assert!(updates.any(|keys| keys == ["banner", "limit", "secret", "split"]), "all flags");
     assert_eq!(text_of(&stream.state.flags["banner"]), "beta");
     let revision = world.write(set_value("limit", "newer")).await;
     stream.reach(revision).await;

@@ -42,6 +42,10 @@ async fn every_method_refuses_a_caller_without_a_token(world: World) {
     for file in files.file.iter().filter(|file| file.package() == "burgee.management.v1") {
         for service in &file.service {
             for method in &service.method {
+                if matches!(method.name(), "AcceptInvitation" | "ExchangeToken") {
+                    // Their requests hold a secret of their own.
+                    continue;
+                }
                 let path = format!("/burgee.management.v1.{}/{}", service.name(), method.name());
                 let status = call(&world, &path, method.server_streaming()).await.unwrap_err();
                 assert_eq!(status.code(), Code::Unauthenticated, "{path}");
@@ -54,7 +58,7 @@ async fn every_method_refuses_a_caller_without_a_token(world: World) {
             }
         }
     }
-    assert!(methods > 60);
+    assert!(methods > 90);
     let unknown = call(&world, "/burgee.management.v1.FlagService/DropAllFlags", false).await.unwrap_err();
     assert_eq!(unknown.code(), Code::Unimplemented);
 }
@@ -74,8 +78,8 @@ async fn new_user(world: &World, id: &str) -> String {
 async fn a_token_is_refused_once_it_is_revoked(world: World) {
     let CreateTokenResponse { token, secret } = new_token(&world, "users/administrator", "second").await;
     let token = token.unwrap();
-    assert!(secret.starts_with("bgt_") && secret.len() == 44);
-    assert_eq!(token.hint, secret[..8]);
+    assert!(secret.starts_with("bgu_") && secret.len() == 54);
+    assert_eq!(token.hint, secret[..16]);
     let other = world.as_caller(&secret);
     other.users().get_current_user(GetCurrentUserRequest {}).await.unwrap();
 
@@ -121,7 +125,7 @@ async fn a_user_manages_their_own_tokens_and_nothing_else(world: World) {
     let ada = world.as_caller(&new_user(&world, "ada").await);
     let user =
         ada.users().get_current_user(GetCurrentUserRequest {}).await.unwrap().into_inner().user.unwrap();
-    assert_eq!((user.name.as_str(), user.administrator), ("users/ada", false));
+    assert_eq!((user.name.as_str(), user.administrator), ("users/ada", Some(false)));
     new_token(&ada, "users/ada", "phone").await;
     let request = ListTokensRequest { parent: "users/ada".into(), ..Default::default() };
     assert_eq!(ada.users().list_tokens(request).await.unwrap().into_inner().tokens.len(), 2);
@@ -129,25 +133,24 @@ async fn a_user_manages_their_own_tokens_and_nothing_else(world: World) {
     ada.users().revoke_token(request).await.unwrap();
 
     let request = ListTokensRequest { parent: "users/administrator".into(), ..Default::default() };
-    check(ada.users().list_tokens(request).await, Code::PermissionDenied, "PERMISSION_MISSING");
+    check_missing(ada.users().list_tokens(request).await, "users/administrator");
     let request =
         RevokeTokenRequest { name: "users/administrator/tokens/first".into(), ..Default::default() };
-    check(ada.users().revoke_token(request).await, Code::PermissionDenied, "PERMISSION_MISSING");
+    check_missing(ada.users().revoke_token(request).await, "users/administrator");
     let request = CreateTokenRequest {
         parent: "users/administrator".into(),
         token_id: "x".into(),
         ..Default::default()
     };
-    check(ada.users().create_token(request).await, Code::PermissionDenied, "PERMISSION_MISSING");
-    let outcome = ada.flags().update_flag(update_flag("dark", true)).await;
-    let status = check(outcome, Code::PermissionDenied, "PERMISSION_MISSING");
-    assert_eq!(metadata(&status, "permission"), "UPDATE_FEATURE_STATE");
+    check_missing(ada.users().create_token(request).await, "users/administrator");
+    check_missing(ada.flags().update_flag(update_flag("dark", true)).await, DEV);
 }
 
 async fn a_token_of_an_organisation_is_no_user(world: World) {
     let world = world.shop().await;
     let ci = world.as_caller(&new_token(&world, ACME, "ci").await.secret);
-    check_missing(ci.users().get_current_user(GetCurrentUserRequest {}).await, ACME);
+    let name = format!("{ACME}/tokens/ci");
+    check_missing(ci.users().get_current_user(GetCurrentUserRequest {}).await, &name);
     let request = ListTokensRequest { parent: ACME.into(), ..Default::default() };
     check(ci.users().list_tokens(request.clone()).await, Code::PermissionDenied, "PERMISSION_MISSING");
     assert_eq!(
@@ -161,7 +164,7 @@ async fn the_first_user_is_created_once(world: World) {
     let user =
         world.users().get_current_user(GetCurrentUserRequest {}).await.unwrap().into_inner().user.unwrap();
     assert_eq!((user.name.as_str(), user.email.as_str()), ("users/administrator", "administrator@localhost"));
-    assert!(user.administrator);
+    assert_eq!(user.administrator, Some(true));
 }
 
 async fn a_call_that_takes_too_long_is_ended(world: World) {

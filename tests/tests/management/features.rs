@@ -28,11 +28,12 @@ async fn a_feature_is_created_read_changed_and_deleted(world: World) {
         "feature_id",
     );
 
+    world.as_member("ada").await;
     let update = UpdateFeatureRequest {
         feature: Some(pb::Feature {
             name: name.clone(),
             tags: vec!["beta".into()],
-            owners: vec!["users/administrator".into()],
+            owners: vec!["users/ada".into()],
             description: "not changed".into(),
             etag: created.etag.clone(),
             ..Default::default()

@@ -77,7 +77,7 @@ async fn a_violation_of_a_flag_names_its_field(world: World) {
     let state = pb::FlagState { hashing_key: "x".repeat(256), ..Default::default() };
     check_invalid(world.flags().update_flag(update(state)).await, "flag.state.hashing_key");
     let request = UpdateFlagRequest { flag: None, ..Default::default() };
-    check_invalid(world.flags().update_flag(request).await, "flag");
+    check_invalid(world.flags().update_flag(request).await, "flag.name");
     let request = UpdateFlagRequest { update_mask: None, ..update(pb::FlagState::default()) };
     check_invalid(world.flags().update_flag(request).await, "update_mask");
 }

@@ -62,7 +62,7 @@ async fn traits_are_set_and_removed(world: World) {
         world.identities().get_identity(GetIdentityRequest { name: identity("eve") }).await,
         &identity("eve"),
     );
-    assert_eq!(world.revision().await, before, "identities are data");
+    assert_eq!(world.revision().await, before + 3, "what people write is on record");
 }
 
 async fn identities_are_listed_in_pages_and_found(world: World) {

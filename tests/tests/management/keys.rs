@@ -13,6 +13,7 @@ both! {
     a_rotated_key_has_a_new_secret,
     a_revoked_key_stays_so,
     a_secret_of_a_key_is_shown_once,
+    a_key_is_limited_by_scope_and_tag,
 }
 
 fn create(id: &str, kind: pb::KeyKind) -> CreateEnvironmentKeyRequest {
@@ -100,4 +101,36 @@ async fn a_secret_of_a_key_is_shown_once(world: World) {
     let again = world.environments().create_environment_key(request).await.unwrap().into_inner();
     assert!(!first.secret.is_empty() && again.secret.is_empty());
     assert_eq!((first.key, first.revision), (again.key, again.revision));
+}
+
+async fn a_key_is_limited_by_scope_and_tag(world: World) {
+    use pb::KeyKind::{ClientSide, ServerSide};
+    use pb::KeyScope::{Evaluate, Explain, Identify, WatchRules};
+    let world = world.with_features().await;
+    let limited = |kind, scopes: &[pb::KeyScope], tags: &[&str]| {
+        let mut request = create("limited", kind);
+        let key = request.key.as_mut().unwrap();
+        key.scopes = scopes.iter().map(|scope| (*scope).into()).collect();
+        key.tags = tags.iter().map(ToString::to_string).collect();
+        request
+    };
+    let refused = [
+        (limited(ClientSide, &[WatchRules], &[]), "key.scopes[0]"),
+        (limited(ServerSide, &[Evaluate, WatchRules], &["a"]), "key.scopes[1]"),
+        (limited(ServerSide, &[Evaluate, Evaluate], &[]), "key.scopes[1]"),
+        (limited(ServerSide, &[], &["a", "a"]), "key.tags[1]"),
+    ];
+    for (request, field) in refused {
+        check_invalid(world.environments().create_environment_key(request).await, field);
+    }
+    let request = limited(ServerSide, &[], &["b", "a"]);
+    let key = world.environments().create_environment_key(request).await.unwrap().into_inner().key.unwrap();
+    assert_eq!(key.scopes().collect::<Vec<_>>(), [Evaluate, Identify, Explain]);
+    assert_eq!(key.tags, ["a", "b"]);
+    let (all, _) = created(&world, "web", ClientSide).await;
+    assert_eq!(all.scopes().collect::<Vec<_>>(), [Evaluate, Identify]);
+    let rotate = RotateEnvironmentKeyRequest { name: key.name, ..Default::default() };
+    let rotated =
+        world.environments().rotate_environment_key(rotate).await.unwrap().into_inner().key.unwrap();
+    assert_eq!((rotated.scopes, rotated.tags), (key.scopes, key.tags));
 }

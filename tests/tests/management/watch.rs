@@ -39,7 +39,7 @@ async fn through(stream: &mut Streaming<WatchChangesResponse>, revision: i64) ->
     let mut seen: Vec<i64> = Vec::new();
     let mut delivered = None;
     loop {
-        let WatchChangesResponse { change, through_revision } = message(stream).await.unwrap();
+        let WatchChangesResponse { change, through_revision, .. } = message(stream).await.unwrap();
         match change {
             Some(change) => {
                 assert_eq!(change.revision, through_revision);

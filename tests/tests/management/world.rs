@@ -97,6 +97,10 @@ clients! {
     segments: segment_service_client::SegmentServiceClient
     identities: identity_service_client::IdentityServiceClient
     changes: change_service_client::ChangeServiceClient
+    groups: group_service_client::GroupServiceClient
+    invitations: invitation_service_client::InvitationServiceClient
+    permissions: permission_service_client::PermissionServiceClient
+    trust: trust_service_client::TrustServiceClient
 }
 
 fn bearer(token: &str) -> Bearer {
@@ -147,6 +151,50 @@ impl World {
             url: self.url.clone(),
             _folder: self._folder.clone(),
         }
+    }
+
+    /// The same server, for somebody without a token.
+    pub(crate) fn as_nobody(&self) -> Self {
+        self.as_caller("")
+    }
+
+    /// The same server, for a new user.
+    pub(crate) async fn as_user(&self, id: &str) -> Self {
+        let user = pb::User { email: format!("{id}@example.com"), ..Default::default() };
+        let request = CreateUserRequest { user_id: id.into(), user: Some(user), ..Default::default() };
+        self.users().create_user(request).await.unwrap();
+        let secret = self.create_token(&format!("users/{id}"), "laptop").await;
+        self.as_caller(&secret)
+    }
+
+    /// The same server, for a new user who is a member of `acme`.
+    pub(crate) async fn as_member(&self, id: &str) -> Self {
+        let world = self.as_user(id).await;
+        let request = AddMemberRequest {
+            parent: ACME.into(),
+            user: format!("users/{id}"),
+            role: pb::Role::Member.into(),
+            ..Default::default()
+        };
+        self.organisations().add_member(request).await.unwrap();
+        world
+    }
+
+    /// Creates a token, and returns its secret.
+    pub(crate) async fn create_token(&self, parent: &str, id: &str) -> String {
+        let request = CreateTokenRequest { parent: parent.into(), token_id: id.into(), ..Default::default() };
+        self.users().create_token(request).await.unwrap().into_inner().secret
+    }
+
+    /// Grants permissions on something of `acme`.
+    pub(crate) async fn grant(
+        &self,
+        id: &str,
+        grantee: &str,
+        resource: &str,
+        permissions: &[pb::Permission],
+    ) {
+        self.permissions().create_grant(new_grant(id, grantee, resource, permissions)).await.unwrap();
     }
 
     /// Creates the organisation `acme` with the project `shop`: revision 1.
@@ -235,6 +283,21 @@ pub(crate) fn new_feature(key: &str, value_type: pb::ValueType) -> CreateFeature
     }
 }
 
+pub(crate) fn new_grant(
+    id: &str,
+    grantee: &str,
+    resource: &str,
+    permissions: &[pb::Permission],
+) -> CreateGrantRequest {
+    let grant = pb::Grant {
+        grantee: grantee.into(),
+        resource: resource.into(),
+        permissions: permissions.iter().map(|permission| (*permission).into()).collect(),
+        ..Default::default()
+    };
+    CreateGrantRequest { parent: ACME.into(), grant_id: id.into(), grant: Some(grant), ..Default::default() }
+}
+
 /// A segment of those who have a trait.
 pub(crate) fn segment(property: &str) -> pb::Segment {
     let condition = pb::Condition {
@@ -305,6 +368,11 @@ pub(crate) fn check_taken<T: Debug>(outcome: Result<Response<T>, Status>, name: 
 pub(crate) fn check_stale<T: Debug>(outcome: Result<Response<T>, Status>, current: &str) {
     let status = check(outcome, Code::Aborted, "STALE_ETAG");
     assert_eq!(metadata(&status, "etag"), current);
+}
+
+pub(crate) fn check_denied<T: Debug>(outcome: Result<Response<T>, Status>, permission: &str) {
+    let status = check(outcome, Code::PermissionDenied, "PERMISSION_MISSING");
+    assert_eq!(metadata(&status, "permission"), permission);
 }
 
 pub(crate) fn metadata(status: &Status, key: &str) -> String {

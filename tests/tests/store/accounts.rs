@@ -1,7 +1,8 @@
 //! Organisations, members, users and tokens.
 
-use burgee_core::access::{SecretHash, Token};
-use burgee_core::name::{MemberName, TokenName, TokenOwner};
+use burgee_core::account::{AccountMutation, AccountResource};
+use burgee_core::grant::Principal;
+use burgee_core::name::{LogName, TokenOwner};
 use burgee_core::organisation::{OrganisationPatch, Role};
 use burgee_core::store::ChangeOrder;
 
@@ -20,21 +21,6 @@ both! {
     only_an_empty_store_gets_a_first_user,
     writes_outside_of_projects_are_idempotent,
     writes_outside_of_projects_can_be_tried,
-}
-
-fn member_name(user: &str) -> MemberName {
-    parsed(format!("organisations/acme/members/{user}"), MemberName::parse)
-}
-
-fn token(owner: &str, id: &str) -> Token {
-    Token {
-        name: parsed(format!("{owner}/tokens/{id}"), TokenName::parse),
-        display_name: id.to_uppercase(),
-        hint: "bgt.abcd".to_owned(),
-        created_at: now(),
-        expires_at: None,
-        revoked_at: None,
-    }
 }
 
 async fn an_organisation_is_created_read_changed_and_deleted(world: World) {
@@ -71,7 +57,7 @@ async fn organisations_are_listed_by_id(world: World) {
     let mut seen = Vec::new();
     let mut next = Some(String::new());
     while let Some(after) = next {
-        let part = world.flags().organisations(&page(&after, 2)).await.unwrap();
+        let part = world.flags().organisations(None, &page(&after, 2)).await.unwrap();
         let ids: Vec<String> =
             part.iter().map(|organisation| organisation.name.organisation.to_string()).collect();
         next = ids.last().cloned();
@@ -92,7 +78,7 @@ async fn an_organisation_with_projects_is_deleted_only_by_force(world: World) {
 
 async fn settings_that_evaluation_looks_at_take_a_revision_of_every_project(world: World) {
     let world = world.with_environments().await;
-    world.flags().create_project(&write(), project("other")).await.unwrap();
+    world.flags().create_project(&write(), project("other"), None).await.unwrap();
     let (dev, before) = (world.environment_ref("dev").await, world.load("dev").await);
     let etag = world.flags().environment(&environment_name("dev")).await.unwrap().etag;
 
@@ -175,25 +161,36 @@ async fn a_token_is_presented_until_it_is_revoked_or_expires(world: World) {
     store.create_user(&write(), administrator).await.unwrap();
     let mut laptop = token("users/ada", "laptop");
     laptop.expires_at = Some(later(1));
-    let hash = SecretHash::of("secret");
-    assert_eq!(store.create_token(&write(), laptop.clone(), hash).await.unwrap(), (laptop.clone(), false));
-    check_taken(
-        store.create_token(&write(), laptop.clone(), SecretHash::of("other")).await,
-        "users/ada/tokens/laptop",
-    );
+    assert_eq!(store.create_token(&write(), laptop.clone(), secret("a")).await.unwrap(), laptop);
+    check_taken(store.create_token(&write(), laptop.clone(), secret("b")).await, "users/ada/tokens/laptop");
 
-    let caller = store.token_caller(&hash).await.unwrap().unwrap();
-    assert_eq!((&caller.token, caller.administrator), (&laptop, true));
-    assert_eq!(store.token_caller(&SecretHash::of("wrong")).await.unwrap(), None);
+    let lookup = secret("a").lookup;
+    let credential = store.credential(&lookup).await.unwrap().unwrap();
+    assert_eq!((&credential.secret, credential.administrator), (&secret("a"), true));
+    assert!(credential.secret.is(&secret_text("a")) && !credential.secret.is(&secret_text("b")));
+    assert_eq!(credential.principal, Principal::User(user_name("ada")));
+    assert_eq!((credential.name.as_str(), credential.on_behalf_of.as_str()), ("users/ada/tokens/laptop", ""));
+    assert_eq!(credential.expires_at, Some(later(1)));
+    assert_eq!(store.credential("bgu_nothing12345").await.unwrap(), None);
 
+    let used = credential.token.unwrap();
+    store.note_uses(&[(used, later(2)), (used, later(3))]).await.unwrap();
+    store.note_uses(&[(used, later(1))]).await.unwrap();
+    store.note_uses(&[]).await.unwrap();
+    let owner = TokenOwner::User(user_name("ada"));
+    assert_eq!(store.tokens(&owner, &all()).await.unwrap()[0].last_used_at, Some(later(3)));
+
+    let before = store.log(&LogName::Server).await.unwrap().newest;
     let revoked = store.revoke_token(&write(), &laptop.name).await.unwrap();
     assert_eq!(revoked.revoked_at, Some(now()));
     let mut again = write();
     again.now = later(2);
-    assert_eq!(store.revoke_token(&again, &laptop.name).await.unwrap(), revoked, "again changes nothing");
-    assert_eq!(store.token_caller(&hash).await.unwrap(), None, "it is revoked");
-    let owner = TokenOwner::User(user_name("ada"));
+    let repeated = store.done(&again, AccountMutation::RevokeToken { name: laptop.name.clone() }).await;
+    assert_eq!(repeated.revision, before + 1, "again changes nothing");
+    assert_eq!(repeated.resource, Some(AccountResource::Token(revoked.clone())));
+    assert_eq!(store.credential(&lookup).await.unwrap(), None, "it is revoked");
     assert_eq!(store.tokens(&owner, &all()).await.unwrap(), [revoked]);
+    assert_eq!(store.log(&LogName::Server).await.unwrap().newest, before + 1);
     check_missing(
         store.revoke_token(&write(), &token("users/ada", "desk").name).await,
         "users/ada/tokens/desk",
@@ -203,28 +200,28 @@ async fn a_token_is_presented_until_it_is_revoked_or_expires(world: World) {
 async fn a_token_of_an_organisation_never_administrates(world: World) {
     let store = world.flags();
     let robot = token("organisations/acme", "robot");
-    let hash = SecretHash::of("secret");
-    check_missing(store.create_token(&write(), robot.clone(), hash).await, "organisations/acme");
+    let refused = store.create_token(&write(), robot.clone(), secret("a")).await;
+    check_missing(refused, "organisations/acme");
     store.create_organisation(&write(), organisation("acme")).await.unwrap();
-    store.create_token(&write(), robot.clone(), hash).await.unwrap();
-    let caller = store.token_caller(&hash).await.unwrap().unwrap();
-    assert_eq!((caller.token.name, caller.administrator), (robot.name, false));
+    store.create_token(&write(), robot.clone(), secret("a")).await.unwrap();
+    let lookup = secret("a").lookup;
+    let credential = store.credential(&lookup).await.unwrap().unwrap();
+    assert_eq!((credential.principal, credential.administrator), (Principal::Token(robot.name), false));
     store.delete_organisation(&write(), &acme(), false, None).await.unwrap();
-    assert_eq!(store.token_caller(&hash).await.unwrap(), None);
+    assert_eq!(store.credential(&lookup).await.unwrap(), None);
 }
 
 async fn only_an_empty_store_gets_a_first_user(world: World) {
     let store = world.flags();
-    let (laptop, hash) = (token("users/ada", "laptop"), SecretHash::of("secret"));
-    assert!(store.create_first_user(user("ada"), laptop.clone(), hash).await.unwrap());
-    assert!(
-        !store
-            .create_first_user(user("bob"), token("users/bob", "laptop"), SecretHash::of("x"))
-            .await
-            .unwrap()
-    );
+    let laptop = token("users/ada", "laptop");
+    assert!(store.create_first_user(user("ada"), laptop.clone(), secret("a")).await.unwrap());
+    let second = store.create_first_user(user("bob"), token("users/bob", "laptop"), secret("b")).await;
+    assert!(!second.unwrap());
     assert_eq!(store.users(&all()).await.unwrap().len(), 1);
-    assert_eq!(store.token_caller(&hash).await.unwrap().unwrap().token, laptop);
+    let credential = store.credential(&secret("a").lookup).await.unwrap().unwrap();
+    assert_eq!(credential.name, laptop.name.to_string());
+    let change = world.last_of(&LogName::Server).await;
+    assert_eq!((change.revision, change.actor.as_str(), change.entries.len()), (1, "system", 2));
 }
 
 async fn writes_outside_of_projects_are_idempotent(world: World) {
@@ -235,20 +232,26 @@ async fn writes_outside_of_projects_are_idempotent(world: World) {
 
     store.create_user(&request("u", 1), user("ada")).await.unwrap();
     store.create_user(&request("u", 1), user("ada")).await.unwrap();
-    let (laptop, hash) = (token("users/ada", "laptop"), SecretHash::of("secret"));
-    store.create_token(&request("t", 1), laptop.clone(), hash).await.unwrap();
-    let again =
-        store.create_token(&request("t", 1), laptop.clone(), SecretHash::of("new secret")).await.unwrap();
-    assert_eq!(again, (laptop, true), "the caller must know that its new secret was not stored");
-    assert!(store.token_caller(&hash).await.unwrap().is_some());
+    let laptop = token("users/ada", "laptop");
+    store.create_token(&request("t", 1), laptop.clone(), secret("a")).await.unwrap();
+    let create = AccountMutation::CreateToken { token: laptop.clone(), secret: secret("b") };
+    let again = store.done(&request("t", 1), create).await;
+    assert!(again.replayed, "the caller must know that its new secret was not stored");
+    assert_eq!((again.revision, again.resource), (3, Some(AccountResource::Token(laptop))));
+    assert!(store.credential(&secret("a").lookup).await.unwrap().is_some());
+    assert_eq!(store.credential(&secret("b").lookup).await.unwrap(), None);
 
-    store.create_project(&request("p", 1), project("shop")).await.unwrap();
-    store.create_project(&request("p", 1), project("shop")).await.unwrap();
-    assert_eq!(store.changes(&shop(), ChangeOrder::After(0), 10).await.unwrap().len(), 1);
-    store.delete_project(&request("d", 1), &shop(), false, None).await.unwrap();
-    store.delete_project(&request("d", 1), &shop(), false, None).await.unwrap();
-    store.delete_organisation(&request("e", 1), &acme(), false, None).await.unwrap();
-    store.delete_organisation(&request("e", 1), &acme(), false, None).await.unwrap();
+    store.create_project(&request("p", 1), project("shop"), None).await.unwrap();
+    store.create_project(&request("p", 1), project("shop"), None).await.unwrap();
+    assert_eq!(store.changes(&shop_log(), ChangeOrder::After(0), 10).await.unwrap().len(), 1);
+    let delete = || AccountMutation::DeleteProject { name: shop(), force: false, etag: None };
+    let first = store.done(&request("d", 1), delete()).await;
+    let again = store.done(&request("d", 1), delete()).await;
+    assert_eq!((again.revision, again.resource, again.replayed), (first.revision, None, true));
+    let delete = || AccountMutation::DeleteOrganisation { name: acme(), force: false, etag: None };
+    let first = store.done(&request("e", 1), delete()).await;
+    let again = store.done(&request("e", 1), delete()).await;
+    assert_eq!((again.revision, again.resource, again.replayed), (first.revision, None, true));
 }
 
 async fn writes_outside_of_projects_can_be_tried(world: World) {

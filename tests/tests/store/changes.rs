@@ -3,6 +3,7 @@
 use burgee_core::Error;
 use burgee_core::change::{ChangeKind, Mutation, Resource};
 use burgee_core::flag::FlagStatePatch;
+use burgee_core::name::LogName;
 use burgee_core::store::ChangeOrder;
 use burgee_core::value::Value;
 
@@ -30,7 +31,7 @@ async fn a_write_is_one_revision_and_one_change(world: World) {
         let mutations = vec![switch("dev", "banner", false), switch("dev", "limit", false)];
         assert_eq!(world.apply(mutations).await.revision, expected);
     }
-    let changes = world.flags().changes(&shop(), ChangeOrder::After(0), 100).await.unwrap();
+    let changes = world.flags().changes(&shop_log(), ChangeOrder::After(0), 100).await.unwrap();
     let revisions: Vec<i64> = changes.iter().map(|change| change.revision).collect();
     assert_eq!(revisions, (1..=before + 3).collect::<Vec<_>>(), "without gaps");
     assert_eq!(changes.last().unwrap().entries.len(), 2);
@@ -40,12 +41,14 @@ async fn a_change_says_who_when_what_and_why(world: World) {
     let world = world.with_flags().await;
     let applied =
         world.flags().apply(&request("r", 1), &shop(), vec![switch("dev", "banner", false)]).await.unwrap();
-    let change = world.flags().change(&shop(), applied.revision).await.unwrap();
+    let change = world.flags().change(&shop_log(), applied.revision).await.unwrap();
     assert_eq!(change, world.last_change().await);
-    assert_eq!((change.project, change.revision, change.created_at), (shop(), applied.revision, now()));
+    assert_eq!((change.log, change.revision, change.created_at), (shop_log(), applied.revision, now()));
     assert_eq!((change.actor.as_str(), change.method.as_str()), ("users/ada", "TestService/Test"));
+    assert_eq!(change.credential, "users/ada/tokens/laptop");
+    assert_eq!((change.on_behalf_of.as_str(), change.address.as_str()), ("", "192.0.2.1"));
     assert_eq!((change.request_id.as_str(), change.reason.as_str()), ("r", "because"));
-    let missing = world.flags().change(&shop(), applied.revision + 1).await;
+    let missing = world.flags().change(&shop_log(), applied.revision + 1).await;
     check_missing(missing, &format!("{}/changes/{}", shop(), applied.revision + 1));
 }
 
@@ -93,7 +96,7 @@ async fn changes_are_listed_in_both_directions(world: World) {
         world.write(switch("dev", "banner", true)).await;
     }
     let list = async |order, limit| {
-        let changes = world.flags().changes(&shop(), order, limit).await.unwrap();
+        let changes = world.flags().changes(&shop_log(), order, limit).await.unwrap();
         changes.into_iter().map(|change| change.revision).collect::<Vec<_>>()
     };
     assert_eq!(list(ChangeOrder::After(2), 3).await, [3, 4, 5]);
@@ -101,7 +104,7 @@ async fn changes_are_listed_in_both_directions(world: World) {
     assert_eq!(list(ChangeOrder::Before(4), 2).await, [3, 2]);
     assert_eq!(list(ChangeOrder::Before(i64::MAX), 2).await, [8, 7]);
     check_missing(
-        world.flags().changes(&project("other").name, ChangeOrder::After(0), 1).await,
+        world.flags().changes(&LogName::Project(project("other").name), ChangeOrder::After(0), 1).await,
         &project("other").name.to_string(),
     );
 }

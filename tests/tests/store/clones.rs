@@ -13,7 +13,11 @@ both! {
 }
 
 fn clone(source: &str, id: &str) -> Mutation {
-    Mutation::CloneEnvironment { source: EnvironmentId::parse(source).unwrap(), environment: environment(id) }
+    Mutation::CloneEnvironment {
+        source: EnvironmentId::parse(source).unwrap(),
+        environment: environment(id),
+        creator: None,
+    }
 }
 
 /// What flags serve, without what says which they are.

@@ -118,7 +118,7 @@ async fn the_etag_of_an_environment_stays_when_its_flags_change(world: World) {
 
 async fn an_environment_of_another_project_is_refused(world: World) {
     let world = world.shop().await;
-    world.flags().create_project(&write(), project("other")).await.unwrap();
+    world.flags().create_project(&write(), project("other"), None).await.unwrap();
     let refused =
         world.flags().apply(&write(), &project("other").name, vec![create_environment("dev")]).await;
     check_error(refused, "must be in `organisations/acme/projects/other`");

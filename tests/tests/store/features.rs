@@ -2,6 +2,7 @@
 
 use burgee_core::change::Mutation;
 use burgee_core::feature::FeaturePatch;
+use burgee_core::organisation::Role;
 use burgee_core::value::{Value, ValueType};
 
 use crate::world::*;
@@ -13,7 +14,7 @@ both! {
     keys_of_features_are_unique_ignoring_case,
     a_feature_that_breaks_a_rule_is_refused,
     values_are_kept_to_the_last_bit,
-    owners_must_exist,
+    owners_must_be_members,
     deleting_a_feature_deletes_its_flags_overrides_and_segments,
     a_deleted_feature_is_remembered_until_its_key_is_used_again,
 }
@@ -25,6 +26,7 @@ fn update(key: &str, patch: FeaturePatch, etag: Option<&str>) -> Mutation {
 async fn a_feature_is_created_read_changed_and_deleted(world: World) {
     let world = world.shop().await;
     world.flags().create_user(&write(), user("ada")).await.unwrap();
+    world.flags().add_member(&write(), &member_name("ada"), Role::Member).await.unwrap();
     let name = feature_name("Dark mode/2");
     let created = only!(Feature, world.apply(vec![create_feature("Dark mode/2")]).await);
     assert_eq!(created.etag, "2");
@@ -119,10 +121,12 @@ async fn values_are_kept_to_the_last_bit(world: World) {
     }
 }
 
-async fn owners_must_exist(world: World) {
+async fn owners_must_be_members(world: World) {
     let world = world.shop().await;
     let mut owned = feature("banner");
     owned.owners = vec![user_name("ada")];
+    // A user of no organisation might as well not exist.
+    world.flags().create_user(&write(), user("ada")).await.unwrap();
     check_missing(world.try_apply(vec![Mutation::CreateFeature { feature: owned }]).await, "users/ada");
     world.write(create_feature("banner")).await;
     let patch = FeaturePatch { owners: Some(vec![user_name("bob")]), ..Default::default() };

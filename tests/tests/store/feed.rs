@@ -32,12 +32,13 @@ async fn a_write_wakes_every_listener(world: World) {
 
 async fn what_is_not_written_wakes_nobody(world: World) {
     let world = world.with_flags().await;
-    world.flags().create_project(&write(), project("other")).await.unwrap();
+    world.flags().create_project(&write(), project("other"), None).await.unwrap();
     let mut listener = world.feed().wakeups().await.unwrap();
     world.flags().apply(&validation(), &shop(), vec![switch("dev", "banner", true)]).await.unwrap();
     world.try_apply(vec![switch("dev", "nothing", true)]).await.unwrap_err();
     let name = identity_name("dev", "ada");
-    world.flags().set_identity(&write(), &name, traits(&[], &[]), None).await.unwrap();
+    world.flags().set_identity(&validation(), &name, traits(&[], &[]), None).await.unwrap();
+    world.flags().create_user(&validation(), user("ada")).await.unwrap();
     world.flags().delete_project(&write(), &project("other").name, false, None).await.unwrap();
     // The first thing that is heard is the first thing that was written.
     let shop = world.project_ref().await;
@@ -57,6 +58,7 @@ async fn a_listener_is_told_when_it_missed_something(world: World) {
     while heard < writes {
         match timeout(PATIENCE, listener.next()).await.unwrap().unwrap() {
             Wakeup::Project(_) => heard += 1,
+            Wakeup::Account => {}
             Wakeup::Unknown => break,
         }
     }

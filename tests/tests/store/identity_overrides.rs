@@ -10,7 +10,7 @@ both! {
     identity_overrides_are_listed_page_by_page,
     an_identifier_may_be_as_long_as_allowed,
     deleting_an_identity_removes_its_overrides_as_a_revision,
-    deleting_an_identity_without_overrides_takes_no_revision,
+    deleting_an_identity_without_overrides_touches_nothing,
     an_identity_that_has_only_overrides_can_be_deleted,
 }
 
@@ -92,10 +92,9 @@ async fn deleting_an_identity_removes_its_overrides_as_a_revision(world: World) 
     check_missing(world.flags().identity(&name).await, &name.to_string());
     let subjects: Vec<String> =
         world.last_change().await.entries.into_iter().map(|entry| entry.subject).collect();
-    assert_eq!(
-        subjects,
-        ["banner", "limit"].map(|flag| identity_override_name("dev", flag, "ada").to_string())
-    );
+    let overrides = ["banner", "limit"].map(|flag| identity_override_name("dev", flag, "ada").to_string());
+    assert_eq!(subjects[0], name.to_string());
+    assert_eq!(subjects[1..], overrides);
     assert_eq!(world.flags().identity_overrides(&flag_name("dev", "limit"), &all()).await.unwrap().len(), 1);
     assert_eq!(
         world.flags().identity_overrides(&flag_name("production", "limit"), &all()).await.unwrap().len(),
@@ -105,7 +104,7 @@ async fn deleting_an_identity_removes_its_overrides_as_a_revision(world: World) 
     check_missing(world.flags().delete_identity(&write(), &name).await, &name.to_string());
 }
 
-async fn deleting_an_identity_without_overrides_takes_no_revision(world: World) {
+async fn deleting_an_identity_without_overrides_touches_nothing(world: World) {
     let world = world.with_flags().await;
     let name = identity_name("dev", "ada");
     world.flags().set_identity(&write(), &name, traits(&[("plan", "pro")], &[]), None).await.unwrap();
@@ -114,7 +113,9 @@ async fn deleting_an_identity_without_overrides_takes_no_revision(world: World) 
     world.flags().identity(&name).await.unwrap();
     world.flags().delete_identity(&write(), &name).await.unwrap();
     check_missing(world.flags().identity(&name).await, &name.to_string());
-    assert_eq!(world.revision().await, before);
+    assert_eq!(world.revision().await, before + 1);
+    let (project, dev) = (world.project_ref().await, world.environment_ref("dev").await);
+    assert_eq!(world.feed().touched(project, before, before + 1, &[dev]).await.unwrap(), []);
 }
 
 async fn an_identity_that_has_only_overrides_can_be_deleted(world: World) {

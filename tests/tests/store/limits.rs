@@ -35,6 +35,7 @@ async fn content_of_a_project_is_limited(world: World) {
     check(&world, "segments_per_project", 2, ["a", "b", "c"].map(create_segment).to_vec()).await;
     check(&world, "environments_per_project", 2, ["a", "b", "c"].map(create_environment).to_vec()).await;
     let clone = Mutation::CloneEnvironment {
+        creator: None,
         source: EnvironmentId::parse("a").unwrap(),
         environment: environment("c"),
     };
@@ -99,8 +100,6 @@ async fn former_secrets_of_a_key_are_limited(world: World) {
 }
 
 async fn projects_members_and_tokens_are_limited(world: World) {
-    use burgee_core::access::{SecretHash, Token};
-    use burgee_core::name::{MemberName, TokenName};
     use burgee_core::organisation::Role;
     let limits = Limits {
         projects_per_organisation: 1,
@@ -110,21 +109,20 @@ async fn projects_members_and_tokens_are_limited(world: World) {
     };
     let world = world.shop().await.with_limits(limits);
     let store = world.flags();
-    check_limit(store.create_project(&write(), project("b")).await, "projects_per_organisation", 1);
+    check_limit(store.create_project(&write(), project("b"), None).await, "projects_per_organisation", 1);
     for id in ["ada", "bob"] {
         store.create_user(&write(), user(id)).await.unwrap();
     }
-    let member = |id: &str| parsed(format!("organisations/acme/members/{id}"), MemberName::parse);
-    store.add_member(&write(), &member("ada"), Role::Admin).await.unwrap();
-    check_limit(store.add_member(&write(), &member("bob"), Role::Admin).await, "members_per_organisation", 1);
-    let token = |id: &str| Token {
-        name: parsed(format!("users/ada/tokens/{id}"), TokenName::parse),
-        display_name: String::new(),
-        hint: String::new(),
-        created_at: now(),
-        expires_at: None,
-        revoked_at: None,
-    };
-    store.create_token(&write(), token("a"), SecretHash::of("a")).await.unwrap();
-    check_limit(store.create_token(&write(), token("b"), SecretHash::of("b")).await, "tokens_per_owner", 1);
+    store.add_member(&write(), &member_name("ada"), Role::Admin).await.unwrap();
+    check_limit(
+        store.add_member(&write(), &member_name("bob"), Role::Admin).await,
+        "members_per_organisation",
+        1,
+    );
+    store.create_token(&write(), token("users/ada", "a"), secret("a")).await.unwrap();
+    check_limit(
+        store.create_token(&write(), token("users/ada", "b"), secret("b")).await,
+        "tokens_per_owner",
+        1,
+    );
 }

@@ -77,7 +77,7 @@ async fn an_environment_is_loaded_as_a_whole(world: World) {
 
 async fn only_what_is_in_the_environment_is_loaded(world: World) {
     let world = world.with_flags().await;
-    world.flags().create_project(&write(), project("other")).await.unwrap();
+    world.flags().create_project(&write(), project("other"), None).await.unwrap();
     world
         .apply(vec![
             set_override("production", "banner", "beta", None),

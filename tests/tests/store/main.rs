@@ -5,9 +5,11 @@
 #[macro_use]
 mod world;
 
+mod account_writes;
 mod accounts;
 mod changes;
 mod clones;
+mod company;
 mod concurrency;
 mod environments;
 mod features;
@@ -15,10 +17,14 @@ mod feed;
 mod flags;
 mod identities;
 mod identity_overrides;
+mod joining;
 mod keys;
 mod limits;
 mod load;
+mod logs;
+mod made;
 mod outages;
+mod permissions;
 mod projects;
 mod requests;
 mod schema;

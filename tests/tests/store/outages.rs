@@ -86,7 +86,7 @@ async fn a_database_that_restarts_is_used_again() {
     let store = Store::open(&cluster.database().await, &options).unwrap();
     store.migrate().await.unwrap();
     store.create_organisation(&write(), organisation("acme")).await.unwrap();
-    store.create_project(&write(), project("shop")).await.unwrap();
+    store.create_project(&write(), project("shop"), None).await.unwrap();
     let mut listener = FlagStore::wakeups(&store).await.unwrap();
 
     for crash in [false, true] {

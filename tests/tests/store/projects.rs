@@ -18,20 +18,20 @@ both! {
 
 async fn a_project_begins_at_revision_1(world: World) {
     let store = world.flags();
-    check_missing(store.create_project(&write(), project("shop")).await, "organisations/acme");
+    check_missing(store.create_project(&write(), project("shop"), None).await, "organisations/acme");
     let world = world.shop().await;
     let read = world.flags().project(&shop()).await.unwrap();
     assert_eq!((read.revision, read.etag.as_str()), (1, "1"));
     let change = world.last_change().await;
     assert_eq!((change.revision, change.entries[0].kind), (1, ChangeKind::Created));
     assert_eq!(change.entries[0].subject, shop().to_string());
-    check_taken(world.flags().create_project(&write(), project("shop")).await, &shop().to_string());
+    check_taken(world.flags().create_project(&write(), project("shop"), None).await, &shop().to_string());
 }
 
 async fn projects_are_listed_by_id(world: World) {
     let world = world.shop().await;
     for id in ["zoo", "a1", "a-1"] {
-        world.flags().create_project(&write(), project(id)).await.unwrap();
+        world.flags().create_project(&write(), project(id), None).await.unwrap();
     }
     let ids = |projects: Vec<burgee_core::project::Project>| {
         projects.iter().map(|project| project.name.project.to_string()).collect::<Vec<_>>()

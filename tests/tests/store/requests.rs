@@ -76,11 +76,11 @@ async fn a_request_that_failed_may_be_repeated(world: World) {
 
 async fn request_ids_of_projects_are_apart(world: World) {
     let world = world.with_flags().await;
-    world.flags().create_project(&request("r", 1), project("other")).await.unwrap();
+    world.flags().create_project(&request("r", 1), project("other"), None).await.unwrap();
     world.flags().apply(&request("r", 2), &shop(), vec![switch("dev", "banner", false)]).await.unwrap();
     let mut other = environment("dev");
     other.name.project = project("other").name;
-    let create = vec![Mutation::CreateEnvironment { environment: other }];
+    let create = vec![Mutation::CreateEnvironment { environment: other, creator: None }];
     let applied = world.flags().apply(&request("r", 3), &project("other").name, create).await.unwrap();
     assert_eq!((applied.revision, applied.replayed), (2, false));
 }

@@ -1,8 +1,14 @@
 //! The version of the tables.
 
+use std::str::FromStr;
+
+use burgee_core::access::{KeyKind, KeyScope, SecretHash, StoredSecret};
+use burgee_core::name::LogName;
+use burgee_core::organisation::Role;
+use burgee_core::store::LogState;
 use burgee_store::{OpenError, Store, StoreOptions};
 use burgee_tests::postgres::Cluster;
-use sqlx::{AssertSqlSafe, Connection, Executor};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor};
 
 use crate::world::*;
 
@@ -10,6 +16,7 @@ both! {
     migrating_again_changes_nothing,
     a_newer_schema_is_refused,
     several_processes_may_migrate_at_once,
+    what_version_1_holds_is_kept,
 }
 
 async fn run(world: &World, sql: &str) {
@@ -53,6 +60,89 @@ async fn several_processes_may_migrate_at_once(world: World) {
         migration.await.unwrap().unwrap();
     }
     stores[0].check_schema().await.unwrap();
+    drop(folder);
+}
+
+/// Makes the tables of version 1 in an empty database.
+async fn version_1(world: &World, url: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let tables = if world.is_postgres() {
+        include_str!("../../../crates/burgee-store/migrations/postgres/0001_initial.sql")
+    } else {
+        include_str!("../../../crates/burgee-store/migrations/sqlite/0001_initial.sql")
+    };
+    std::fs::write(folder.path().join("0001_initial.sql"), tables).unwrap();
+    let migrations = sqlx::migrate::Migrator::new(folder.path()).await.unwrap();
+    if world.is_postgres() {
+        migrations.run(&mut sqlx::PgConnection::connect(url).await.unwrap()).await.unwrap();
+    } else {
+        let options = sqlx::sqlite::SqliteConnectOptions::from_str(url).unwrap().create_if_missing(true);
+        migrations.run(&mut options.connect().await.unwrap()).await.unwrap();
+    }
+}
+
+async fn what_version_1_holds_is_kept(world: World) {
+    let (folder, url) = empty(&world).await;
+    version_1(&world, &url).await;
+    let old = world.unmigrated(url);
+    let bytes = |text: &str| {
+        let hash = SecretHash::of(text);
+        let digits: String = hash.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+        if old.is_postgres() { format!("'\\x{digits}'") } else { format!("x'{digits}'") }
+    };
+    let (secret, key, time) = ("bgt_an-old-secret", "ser.old", "'2023-11-14T22:13:20.123456+00:00'");
+    for sql in [
+        format!("INSERT INTO organisations (key, display_name, persist_trait_data, stop_serving_flags, version, created_at)
+            VALUES ('acme', 'ACME', true, false, 1, {time})"),
+        format!("INSERT INTO users (key, email, email_lower, display_name, administrator, version, created_at)
+            VALUES ('ada', 'ada@example.com', 'ada@example.com', 'ADA', true, 1, {time})"),
+        format!("INSERT INTO members (organisation_id, user_id, role, version, created_at)
+            SELECT o.id, u.id, 'admin', 1, {time} FROM organisations o CROSS JOIN users u"),
+        format!("INSERT INTO tokens (user_id, key, display_name, hash, hint, created_at)
+            SELECT id, 'laptop', 'LAPTOP', {}, 'bgt_', {time} FROM users", bytes(secret)),
+        format!("INSERT INTO projects
+                (organisation_id, key, display_name, prevent_flag_defaults, revision, settings_revision, created_at)
+            SELECT id, 'shop', 'SHOP', false, 1, 1, {time} FROM organisations"),
+        format!("INSERT INTO changes (project_id, revision, created_at, actor, method, request_id, reason, entries)
+            SELECT id, 1, {time}, 'users/ada', 'M', '', '', '[]' FROM projects"),
+        format!("INSERT INTO environments
+                (project_id, key, display_name, description, hide_disabled_flags, allow_client_traits,
+                    identity_hashing, hashing_key, revision, settings_revision, created_revision, created_at)
+            SELECT id, 'dev', 'DEV', '', false, true, 'composite', 'x', 1, 1, 1, {time} FROM projects"),
+        format!("INSERT INTO environment_keys (environment_id, key, display_name, kind, hash, hint, created_at, revision)
+            SELECT id, 'server', '', 'server_side', {}, '', {time}, 1 FROM environments", bytes(key)),
+        format!("INSERT INTO environment_keys (environment_id, key, display_name, kind, hash, hint, created_at, revision)
+            SELECT id, 'client', '', 'client_side', {}, '', {time}, 1 FROM environments", bytes("client")),
+        format!("INSERT INTO requests (scope, request_id, digest, revision, created_at)
+            VALUES ('server', 'r', {}, 0, {time})", bytes("r")),
+    ] {
+        run(&old, &sql).await;
+    }
+    assert_eq!(old.store.schema_version().await.unwrap(), 1);
+    old.store.migrate().await.unwrap();
+    old.store.check_schema().await.unwrap();
+
+    let credential = old.flags().credential(&StoredSecret::lookup(secret)).await.unwrap().unwrap();
+    assert!(credential.secret.is(secret) && !credential.secret.is("bgt_another-secret"));
+    assert_eq!((credential.name.as_str(), credential.administrator), ("users/ada/tokens/laptop", true));
+    assert!(old.flags().user(&user_name("ada")).await.unwrap().email_verified);
+    for (kind, id) in [(KeyKind::ServerSide, "server"), (KeyKind::ClientSide, "client")] {
+        let found = old.flags().key(&key_name("dev", id)).await.unwrap();
+        assert_eq!((found.kind, found.scopes, found.tags.len()), (kind, KeyScope::of_kind(kind), 0));
+    }
+    let change = old.flags().change(&shop_log(), 1).await.unwrap();
+    assert_eq!((change.credential.as_str(), change.address.as_str()), ("", ""));
+    let empty = LogState { oldest: 1, newest: 0, created_at: now() };
+    assert_eq!(old.flags().log(&acme_log()).await.unwrap(), empty, "the log is as old as what it is of");
+    let server = old.flags().log(&LogName::Server).await.unwrap();
+    assert_eq!((server.oldest, server.newest), (1, 0));
+    assert!(server.created_at > now());
+
+    let created = old.flags().create_organisation(&request("r", 1), organisation("other")).await.unwrap();
+    assert_eq!(created.etag, "1");
+    old.flags().create_user(&write(), user("bob")).await.unwrap();
+    old.flags().add_member(&write(), &member_name("bob"), Role::Member).await.unwrap();
+    assert_eq!(old.flags().log(&acme_log()).await.unwrap().newest, 1);
     drop(folder);
 }
 

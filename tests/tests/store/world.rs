@@ -2,16 +2,16 @@
 
 use std::fmt::Debug;
 
-use burgee_core::access::{EnvironmentKey, KeyKind, SecretHash};
-use burgee_core::change::{Applied, Mutation, WriteContext};
+use burgee_core::access::{EnvironmentKey, KeyKind, KeyScope, SecretHash, StoredSecret, Token};
+use burgee_core::change::{Applied, ChangeKind, Mutation, WriteContext};
 use burgee_core::feature::{Feature, Variant};
 use burgee_core::flag::{FlagState, FlagStatePatch, VariantWeight};
 use burgee_core::identity::{Trait, TraitChanges};
 use burgee_core::limits::Limits;
 use burgee_core::name::{
     EnvironmentName, FeatureKey, FeatureName, FlagName, Identifier, IdentityName, IdentityOverrideName,
-    KeyName, OrganisationName, ProjectName, SegmentId, SegmentName, SegmentOverrideName, TraitKey, UserName,
-    VariantKey,
+    KeyName, LogName, MemberName, OrganisationName, ProjectName, SegmentId, SegmentName, SegmentOverrideName,
+    TokenName, TraitKey, UserName, VariantKey,
 };
 use burgee_core::organisation::{Organisation, User};
 use burgee_core::project::{Environment, IdentityHashing, Project};
@@ -26,6 +26,8 @@ use burgee_store::{Store, StoreOptions};
 use burgee_tests::postgres::Cluster;
 use chrono::{DateTime, TimeDelta, Utc};
 use tempfile::TempDir;
+
+pub(crate) use crate::made::Made;
 
 /// Makes each promise a test on both databases.
 macro_rules! both {
@@ -79,6 +81,12 @@ impl World {
         Self { store, ..self }
     }
 
+    /// Uses a database that nothing has migrated.
+    pub(crate) fn unmigrated(self, url: String) -> Self {
+        let store = Store::open(&url, &small_pools(Limits::default())).unwrap();
+        Self { store, url, ..self }
+    }
+
     /// Opens the same database a second time, as another process would.
     pub(crate) fn another_store(&self) -> Store {
         Store::open(&self.url, &small_pools(Limits::default())).unwrap()
@@ -103,7 +111,7 @@ impl World {
     /// Creates the organisation `acme` with the project `shop`: revision 1.
     pub(crate) async fn shop(self) -> Self {
         self.flags().create_organisation(&write(), organisation("acme")).await.unwrap();
-        self.flags().create_project(&write(), project("shop")).await.unwrap();
+        self.flags().create_project(&write(), project("shop"), None).await.unwrap();
         self
     }
 
@@ -175,9 +183,20 @@ impl World {
         self.load("dev").await.project
     }
 
+    /// Returns the newest change of a log.
+    pub(crate) async fn last_of(&self, log: &LogName) -> burgee_core::change::Change {
+        self.flags().changes(log, ChangeOrder::Before(i64::MAX), 1).await.unwrap().remove(0)
+    }
+
+    /// Returns what was changed last in the organisation: kinds and subjects.
+    pub(crate) async fn last_subjects(&self, log: &LogName) -> Vec<(ChangeKind, String)> {
+        let change = self.last_of(log).await;
+        change.entries.into_iter().map(|entry| (entry.kind, entry.subject)).collect()
+    }
+
     /// Returns the newest change.
     pub(crate) async fn last_change(&self) -> burgee_core::change::Change {
-        self.flags().changes(&shop(), ChangeOrder::Before(i64::MAX), 1).await.unwrap().remove(0)
+        self.flags().changes(&shop_log(), ChangeOrder::Before(i64::MAX), 1).await.unwrap().remove(0)
     }
 }
 
@@ -203,6 +222,9 @@ pub(crate) fn later(hours: i64) -> DateTime<Utc> {
 pub(crate) fn write() -> WriteContext {
     WriteContext {
         actor: "users/ada".to_owned(),
+        credential: "users/ada/tokens/laptop".to_owned(),
+        on_behalf_of: String::new(),
+        address: "192.0.2.1".to_owned(),
         method: "TestService/Test".to_owned(),
         request_id: None,
         request_digest: [0; 32],
@@ -239,6 +261,20 @@ pub(crate) fn acme() -> OrganisationName {
 
 pub(crate) fn shop() -> ProjectName {
     ProjectName::parse("organisations/acme/projects/shop").unwrap()
+}
+
+/// Returns the log of the shop.
+pub(crate) fn shop_log() -> LogName {
+    LogName::Project(shop())
+}
+
+/// Returns the log of the organisation.
+pub(crate) fn acme_log() -> LogName {
+    LogName::Organisation(acme())
+}
+
+pub(crate) fn member_name(user: &str) -> MemberName {
+    parsed(format!("organisations/acme/members/{user}"), MemberName::parse)
 }
 
 pub(crate) fn environment_name(id: &str) -> EnvironmentName {
@@ -313,10 +349,34 @@ pub(crate) fn user(id: &str) -> User {
         name: user_name(id),
         email: format!("{id}@example.com"),
         display_name: id.to_uppercase(),
+        email_verified: true,
         administrator: false,
         created_at: now(),
         etag: String::new(),
     }
+}
+
+/// A token of an owner.
+pub(crate) fn token(owner: &str, id: &str) -> Token {
+    Token {
+        name: parsed(format!("{owner}/tokens/{id}"), TokenName::parse),
+        display_name: id.to_uppercase(),
+        hint: "bgu_0123456789ab".to_owned(),
+        created_at: now(),
+        expires_at: None,
+        revoked_at: None,
+        last_used_at: None,
+    }
+}
+
+/// What is stored of a secret. Its first 16 characters are made of the text, so that texts have different ones.
+pub(crate) fn secret(text: &str) -> StoredSecret {
+    StoredSecret::new(&secret_text(text), [7; 16])
+}
+
+/// The secret itself.
+pub(crate) fn secret_text(text: &str) -> String {
+    format!("bgu_{text:0>12}{text:s>32}")
 }
 
 pub(crate) fn project(id: &str) -> Project {
@@ -402,7 +462,7 @@ pub(crate) fn state(value: &str) -> FlagState {
 }
 
 pub(crate) fn create_environment(id: &str) -> Mutation {
-    Mutation::CreateEnvironment { environment: environment(id) }
+    Mutation::CreateEnvironment { environment: environment(id), creator: None }
 }
 
 pub(crate) fn create_feature(key: &str) -> Mutation {
@@ -422,6 +482,8 @@ pub(crate) fn key(environment: &str, id: &str) -> EnvironmentKey {
         name: key_name(environment, id),
         display_name: id.to_uppercase(),
         kind: KeyKind::ServerSide,
+        scopes: KeyScope::of_kind(KeyKind::ServerSide),
+        tags: Vec::new(),
         hint: "ser.abcd".to_owned(),
         created_at: now(),
         expires_at: None,

@@ -27,6 +27,8 @@ pub struct FeatureRules {
     pub revision: i64,
     /// Whether only callers with a server-side key may see it; carried, not used.
     pub server_side_only: bool,
+    /// The feature's tags; carried, not used.
+    pub tags: Vec<String>,
     /// The environment's own state.
     pub state: State,
     /// The states of segments' members, in any order.

@@ -42,6 +42,7 @@ pub struct CompiledFeature {
     key: String,
     revision: i64,
     server_side_only: bool,
+    tags: Vec<String>,
     pub(super) state: StateIndex,
     /// The segments and their states; the first whose segment matches wins.
     pub(super) segment_overrides: Box<[(usize, StateIndex)]>,
@@ -61,6 +62,11 @@ impl CompiledFeature {
     /// Says whether only callers with a server-side key may see the flag.
     pub fn server_side_only(&self) -> bool {
         self.server_side_only
+    }
+
+    /// Returns the feature's tags.
+    pub fn tags(&self) -> &[String] {
+        &self.tags
     }
 }
 
@@ -302,8 +308,15 @@ struct Flags {
 impl Flags {
     fn add(&mut self, feature: FeatureRules) {
         let index = self.features.len();
-        let FeatureRules { key, revision, server_side_only, state, segment_overrides, identity_overrides } =
-            feature;
+        let FeatureRules {
+            key,
+            revision,
+            server_side_only,
+            tags,
+            state,
+            segment_overrides,
+            identity_overrides,
+        } = feature;
         let state = self.add_state(index, Holder::Environment, state);
         let mut overrides = segment_overrides;
         overrides.retain(|entry| entry.segment < self.segment_count);
@@ -317,7 +330,14 @@ impl Flags {
             self.identity_overrides.entry(identifier).or_default().push((index, state));
         }
         self.features_by_key.entry(key.clone()).or_insert(index);
-        self.features.push(CompiledFeature { key, revision, server_side_only, state, segment_overrides });
+        self.features.push(CompiledFeature {
+            key,
+            revision,
+            server_side_only,
+            tags,
+            state,
+            segment_overrides,
+        });
     }
 
     fn add_state(&mut self, feature: usize, holder: Holder, state: State) -> StateIndex {

@@ -7,6 +7,9 @@ mod json;
 mod keys;
 mod verifier;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use verifier::read;
+
 pub use issuer::{
     Algorithm, CLOCK_SKEW_SECONDS, DEFAULT_ALGORITHMS, IssuerSettings, MOST_CLOCK_SKEW_SECONDS, SettingsError,
 };

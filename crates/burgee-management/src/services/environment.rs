@@ -5,7 +5,7 @@ use pb::environment_service_server::EnvironmentService;
 use tonic::Request;
 
 use super::{Handlers, Reply, reply};
-use crate::context::write;
+use crate::context::{read, write};
 use crate::{environments, keys};
 
 #[tonic::async_trait]
@@ -15,8 +15,8 @@ impl EnvironmentService for Handlers {
         &self,
         request: Request<pb::CreateEnvironmentRequest>,
     ) -> Reply<pb::CreateEnvironmentResponse> {
-        let (context, request) = write("EnvironmentService/CreateEnvironment", request)?;
-        reply(environments::create(&*self.store, &context, request).await)
+        let (context, caller, request) = write(&self.gate, request).await?;
+        reply(environments::create(&*self.store, &caller, &context, request).await)
     }
 
     #[tracing::instrument(skip_all, fields(request.name = request.get_ref().name))]
@@ -24,8 +24,8 @@ impl EnvironmentService for Handlers {
         &self,
         request: Request<pb::CloneEnvironmentRequest>,
     ) -> Reply<pb::CloneEnvironmentResponse> {
-        let (context, request) = write("EnvironmentService/CloneEnvironment", request)?;
-        reply(environments::clone(&*self.store, &context, request).await)
+        let (context, caller, request) = write(&self.gate, request).await?;
+        reply(environments::clone(&*self.store, &caller, &context, request).await)
     }
 
     #[tracing::instrument(skip_all, fields(request.name = request.get_ref().name))]
@@ -33,7 +33,8 @@ impl EnvironmentService for Handlers {
         &self,
         request: Request<pb::GetEnvironmentRequest>,
     ) -> Reply<pb::GetEnvironmentResponse> {
-        reply(environments::get(&*self.store, request.into_inner()).await)
+        let (_, request) = read(&self.gate, request).await?;
+        reply(environments::get(&*self.store, request).await)
     }
 
     #[tracing::instrument(skip_all, fields(request.parent = request.get_ref().parent))]
@@ -41,7 +42,8 @@ impl EnvironmentService for Handlers {
         &self,
         request: Request<pb::ListEnvironmentsRequest>,
     ) -> Reply<pb::ListEnvironmentsResponse> {
-        reply(environments::list(&*self.store, request.into_inner()).await)
+        let (caller, request) = read(&self.gate, request).await?;
+        reply(environments::list(&*self.store, &caller, request).await)
     }
 
     #[tracing::instrument(skip_all, fields(request.name = request.get_ref().environment.as_ref().map(|item| item.name.as_str())))]
@@ -49,7 +51,7 @@ impl EnvironmentService for Handlers {
         &self,
         request: Request<pb::UpdateEnvironmentRequest>,
     ) -> Reply<pb::UpdateEnvironmentResponse> {
-        let (context, request) = write("EnvironmentService/UpdateEnvironment", request)?;
+        let (context, _, request) = write(&self.gate, request).await?;
         reply(environments::update(&*self.store, &context, request).await)
     }
 
@@ -58,7 +60,7 @@ impl EnvironmentService for Handlers {
         &self,
         request: Request<pb::DeleteEnvironmentRequest>,
     ) -> Reply<pb::DeleteEnvironmentResponse> {
-        let (context, request) = write("EnvironmentService/DeleteEnvironment", request)?;
+        let (context, _, request) = write(&self.gate, request).await?;
         reply(environments::delete(&*self.store, &context, request).await)
     }
 
@@ -67,7 +69,7 @@ impl EnvironmentService for Handlers {
         &self,
         request: Request<pb::CreateEnvironmentKeyRequest>,
     ) -> Reply<pb::CreateEnvironmentKeyResponse> {
-        let (context, request) = write("EnvironmentService/CreateEnvironmentKey", request)?;
+        let (context, _, request) = write(&self.gate, request).await?;
         reply(keys::create(&*self.store, &context, request).await)
     }
 
@@ -76,7 +78,8 @@ impl EnvironmentService for Handlers {
         &self,
         request: Request<pb::ListEnvironmentKeysRequest>,
     ) -> Reply<pb::ListEnvironmentKeysResponse> {
-        reply(keys::list(&*self.store, request.into_inner()).await)
+        let (_, request) = read(&self.gate, request).await?;
+        reply(keys::list(&*self.store, request).await)
     }
 
     #[tracing::instrument(skip_all, fields(request.name = request.get_ref().name))]
@@ -84,7 +87,7 @@ impl EnvironmentService for Handlers {
         &self,
         request: Request<pb::RotateEnvironmentKeyRequest>,
     ) -> Reply<pb::RotateEnvironmentKeyResponse> {
-        let (context, request) = write("EnvironmentService/RotateEnvironmentKey", request)?;
+        let (context, _, request) = write(&self.gate, request).await?;
         reply(keys::rotate(&*self.store, &context, request).await)
     }
 
@@ -93,7 +96,7 @@ impl EnvironmentService for Handlers {
         &self,
         request: Request<pb::RevokeEnvironmentKeyRequest>,
     ) -> Reply<pb::RevokeEnvironmentKeyResponse> {
-        let (context, request) = write("EnvironmentService/RevokeEnvironmentKey", request)?;
+        let (context, _, request) = write(&self.gate, request).await?;
         reply(keys::revoke(&*self.store, &context, request).await)
     }
 }

@@ -5,7 +5,7 @@ use pb::feature_service_server::FeatureService;
 use tonic::Request;
 
 use super::{Handlers, Reply, reply};
-use crate::context::write;
+use crate::context::{read, write};
 use crate::{features, variants};
 
 #[tonic::async_trait]
@@ -15,13 +15,14 @@ impl FeatureService for Handlers {
         &self,
         request: Request<pb::CreateFeatureRequest>,
     ) -> Reply<pb::CreateFeatureResponse> {
-        let (context, request) = write("FeatureService/CreateFeature", request)?;
+        let (context, _, request) = write(&self.gate, request).await?;
         reply(features::create(&*self.store, &context, request).await)
     }
 
     #[tracing::instrument(skip_all, fields(request.name = request.get_ref().name))]
     async fn get_feature(&self, request: Request<pb::GetFeatureRequest>) -> Reply<pb::GetFeatureResponse> {
-        reply(features::get(&*self.store, request.into_inner()).await)
+        let (_, request) = read(&self.gate, request).await?;
+        reply(features::get(&*self.store, request).await)
     }
 
     #[tracing::instrument(skip_all, fields(request.parent = request.get_ref().parent))]
@@ -29,7 +30,8 @@ impl FeatureService for Handlers {
         &self,
         request: Request<pb::ListFeaturesRequest>,
     ) -> Reply<pb::ListFeaturesResponse> {
-        reply(features::list(&*self.store, request.into_inner()).await)
+        let (_, request) = read(&self.gate, request).await?;
+        reply(features::list(&*self.store, request).await)
     }
 
     #[tracing::instrument(skip_all, fields(request.name = request.get_ref().feature.as_ref().map(|item| item.name.as_str())))]
@@ -37,7 +39,7 @@ impl FeatureService for Handlers {
         &self,
         request: Request<pb::UpdateFeatureRequest>,
     ) -> Reply<pb::UpdateFeatureResponse> {
-        let (context, request) = write("FeatureService/UpdateFeature", request)?;
+        let (context, _, request) = write(&self.gate, request).await?;
         reply(features::update(&*self.store, &context, request).await)
     }
 
@@ -46,7 +48,7 @@ impl FeatureService for Handlers {
         &self,
         request: Request<pb::ArchiveFeatureRequest>,
     ) -> Reply<pb::ArchiveFeatureResponse> {
-        let (context, request) = write("FeatureService/ArchiveFeature", request)?;
+        let (context, _, request) = write(&self.gate, request).await?;
         reply(features::archive(&*self.store, &context, request).await)
     }
 
@@ -55,7 +57,7 @@ impl FeatureService for Handlers {
         &self,
         request: Request<pb::DeleteFeatureRequest>,
     ) -> Reply<pb::DeleteFeatureResponse> {
-        let (context, request) = write("FeatureService/DeleteFeature", request)?;
+        let (context, _, request) = write(&self.gate, request).await?;
         reply(features::delete(&*self.store, &context, request).await)
     }
 
@@ -64,7 +66,7 @@ impl FeatureService for Handlers {
         &self,
         request: Request<pb::CreateVariantRequest>,
     ) -> Reply<pb::CreateVariantResponse> {
-        let (context, request) = write("FeatureService/CreateVariant", request)?;
+        let (context, _, request) = write(&self.gate, request).await?;
         reply(variants::create(&*self.store, &context, request).await)
     }
 
@@ -73,7 +75,7 @@ impl FeatureService for Handlers {
         &self,
         request: Request<pb::UpdateVariantRequest>,
     ) -> Reply<pb::UpdateVariantResponse> {
-        let (context, request) = write("FeatureService/UpdateVariant", request)?;
+        let (context, _, request) = write(&self.gate, request).await?;
         reply(variants::update(&*self.store, &context, request).await)
     }
 
@@ -82,7 +84,7 @@ impl FeatureService for Handlers {
         &self,
         request: Request<pb::DeleteVariantRequest>,
     ) -> Reply<pb::DeleteVariantResponse> {
-        let (context, request) = write("FeatureService/DeleteVariant", request)?;
+        let (context, _, request) = write(&self.gate, request).await?;
         reply(variants::delete(&*self.store, &context, request).await)
     }
 }

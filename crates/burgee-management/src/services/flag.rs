@@ -5,24 +5,26 @@ use pb::flag_service_server::FlagService;
 use tonic::Request;
 
 use super::{Handlers, Reply, reply};
-use crate::context::write;
+use crate::context::{read, write};
 use crate::{apply, flags, overrides};
 
 #[tonic::async_trait]
 impl FlagService for Handlers {
     #[tracing::instrument(skip_all, fields(request.name = request.get_ref().name))]
     async fn get_flag(&self, request: Request<pb::GetFlagRequest>) -> Reply<pb::GetFlagResponse> {
-        reply(flags::get(&*self.store, request.into_inner()).await)
+        let (_, request) = read(&self.gate, request).await?;
+        reply(flags::get(&*self.store, request).await)
     }
 
     #[tracing::instrument(skip_all, fields(request.parent = request.get_ref().parent))]
     async fn list_flags(&self, request: Request<pb::ListFlagsRequest>) -> Reply<pb::ListFlagsResponse> {
-        reply(flags::list(&*self.store, request.into_inner()).await)
+        let (_, request) = read(&self.gate, request).await?;
+        reply(flags::list(&*self.store, request).await)
     }
 
     #[tracing::instrument(skip_all, fields(request.name = request.get_ref().flag.as_ref().map(|item| item.name.as_str())))]
     async fn update_flag(&self, request: Request<pb::UpdateFlagRequest>) -> Reply<pb::UpdateFlagResponse> {
-        let (context, request) = write("FlagService/UpdateFlag", request)?;
+        let (context, _, request) = write(&self.gate, request).await?;
         reply(flags::update(&*self.store, &context, request).await)
     }
 
@@ -31,7 +33,7 @@ impl FlagService for Handlers {
         &self,
         request: Request<pb::SetSegmentOverrideRequest>,
     ) -> Reply<pb::SetSegmentOverrideResponse> {
-        let (context, request) = write("FlagService/SetSegmentOverride", request)?;
+        let (context, _, request) = write(&self.gate, request).await?;
         reply(overrides::set_segment(&*self.store, &context, request).await)
     }
 
@@ -40,7 +42,7 @@ impl FlagService for Handlers {
         &self,
         request: Request<pb::RemoveSegmentOverrideRequest>,
     ) -> Reply<pb::RemoveSegmentOverrideResponse> {
-        let (context, request) = write("FlagService/RemoveSegmentOverride", request)?;
+        let (context, _, request) = write(&self.gate, request).await?;
         reply(overrides::remove_segment(&*self.store, &context, request).await)
     }
 
@@ -49,7 +51,7 @@ impl FlagService for Handlers {
         &self,
         request: Request<pb::ReorderSegmentOverridesRequest>,
     ) -> Reply<pb::ReorderSegmentOverridesResponse> {
-        let (context, request) = write("FlagService/ReorderSegmentOverrides", request)?;
+        let (context, _, request) = write(&self.gate, request).await?;
         reply(overrides::reorder_segments(&*self.store, &context, request).await)
     }
 
@@ -58,7 +60,7 @@ impl FlagService for Handlers {
         &self,
         request: Request<pb::SetIdentityOverrideRequest>,
     ) -> Reply<pb::SetIdentityOverrideResponse> {
-        let (context, request) = write("FlagService/SetIdentityOverride", request)?;
+        let (context, _, request) = write(&self.gate, request).await?;
         reply(overrides::set_identity(&*self.store, &context, request).await)
     }
 
@@ -67,7 +69,7 @@ impl FlagService for Handlers {
         &self,
         request: Request<pb::RemoveIdentityOverrideRequest>,
     ) -> Reply<pb::RemoveIdentityOverrideResponse> {
-        let (context, request) = write("FlagService/RemoveIdentityOverride", request)?;
+        let (context, _, request) = write(&self.gate, request).await?;
         reply(overrides::remove_identity(&*self.store, &context, request).await)
     }
 
@@ -76,7 +78,8 @@ impl FlagService for Handlers {
         &self,
         request: Request<pb::ListIdentityOverridesRequest>,
     ) -> Reply<pb::ListIdentityOverridesResponse> {
-        reply(overrides::list_identities(&*self.store, request.into_inner()).await)
+        let (_, request) = read(&self.gate, request).await?;
+        reply(overrides::list_identities(&*self.store, request).await)
     }
 
     #[tracing::instrument(skip_all, fields(request.name = request.get_ref().project))]
@@ -84,7 +87,7 @@ impl FlagService for Handlers {
         &self,
         request: Request<pb::ApplyChangesRequest>,
     ) -> Reply<pb::ApplyChangesResponse> {
-        let (context, request) = write("FlagService/ApplyChanges", request)?;
+        let (context, _, request) = write(&self.gate, request).await?;
         reply(apply::apply_changes(&*self.store, &context, request).await)
     }
 }

@@ -5,14 +5,15 @@ use pb::identity_service_server::IdentityService;
 use tonic::Request;
 
 use super::{Handlers, Reply, reply};
-use crate::context::write;
+use crate::context::{read, write};
 use crate::identities;
 
 #[tonic::async_trait]
 impl IdentityService for Handlers {
     #[tracing::instrument(skip_all, fields(request.name = request.get_ref().name))]
     async fn get_identity(&self, request: Request<pb::GetIdentityRequest>) -> Reply<pb::GetIdentityResponse> {
-        reply(identities::get(&*self.store, request.into_inner()).await)
+        let (_, request) = read(&self.gate, request).await?;
+        reply(identities::get(&*self.store, request).await)
     }
 
     #[tracing::instrument(skip_all, fields(request.parent = request.get_ref().parent))]
@@ -20,7 +21,8 @@ impl IdentityService for Handlers {
         &self,
         request: Request<pb::ListIdentitiesRequest>,
     ) -> Reply<pb::ListIdentitiesResponse> {
-        reply(identities::list(&*self.store, request.into_inner()).await)
+        let (_, request) = read(&self.gate, request).await?;
+        reply(identities::list(&*self.store, request).await)
     }
 
     #[tracing::instrument(skip_all, fields(request.name = request.get_ref().name))]
@@ -28,13 +30,13 @@ impl IdentityService for Handlers {
         &self,
         request: Request<pb::DeleteIdentityRequest>,
     ) -> Reply<pb::DeleteIdentityResponse> {
-        let (context, request) = write("IdentityService/DeleteIdentity", request)?;
+        let (context, _, request) = write(&self.gate, request).await?;
         reply(identities::delete(&*self.store, &context, request).await)
     }
 
     #[tracing::instrument(skip_all, fields(request.name = request.get_ref().name))]
     async fn set_traits(&self, request: Request<pb::SetTraitsRequest>) -> Reply<pb::SetTraitsResponse> {
-        let (context, request) = write("IdentityService/SetTraits", request)?;
+        let (context, _, request) = write(&self.gate, request).await?;
         reply(identities::set_traits(&*self.store, &context, request).await)
     }
 
@@ -43,7 +45,7 @@ impl IdentityService for Handlers {
         &self,
         request: Request<pb::RemoveTraitsRequest>,
     ) -> Reply<pb::RemoveTraitsResponse> {
-        let (context, request) = write("IdentityService/RemoveTraits", request)?;
+        let (context, _, request) = write(&self.gate, request).await?;
         reply(identities::remove_traits(&*self.store, &context, request).await)
     }
 }

@@ -1,4 +1,4 @@
-//! The handlers of the nine services.
+//! The handlers of the services.
 
 use std::sync::Arc;
 
@@ -9,16 +9,22 @@ use futures_util::stream::BoxStream;
 use futures_util::{Stream, StreamExt as _};
 use tonic::{Response, Status};
 
+use crate::gate::Gate;
+use crate::oidc::Verifier;
 use crate::watch::Watching;
 
 mod change;
 mod environment;
 mod feature;
 mod flag;
+mod group;
 mod identity;
+mod invitation;
 mod organisation;
+mod permission;
 mod project;
 mod segment;
+mod trust;
 mod user;
 
 /// What a handler answers.
@@ -28,6 +34,10 @@ type Reply<T> = Result<Response<T>, Status>;
 pub(crate) struct Handlers {
     /// Where everything is.
     pub(crate) store: Arc<dyn FlagStore>,
+    /// Hands out requests to those who have the right.
+    pub(crate) gate: Gate,
+    /// Knows the tokens of issuers.
+    pub(crate) verifier: Verifier,
     /// What streams need.
     pub(crate) watching: Watching,
 }

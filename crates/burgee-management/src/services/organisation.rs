@@ -5,7 +5,7 @@ use pb::organisation_service_server::OrganisationService;
 use tonic::Request;
 
 use super::{Handlers, Reply, reply};
-use crate::context::write;
+use crate::context::{read, write};
 use crate::{members, organisations};
 
 #[tonic::async_trait]
@@ -15,7 +15,7 @@ impl OrganisationService for Handlers {
         &self,
         request: Request<pb::CreateOrganisationRequest>,
     ) -> Reply<pb::CreateOrganisationResponse> {
-        let (context, request) = write("OrganisationService/CreateOrganisation", request)?;
+        let (context, _, request) = write(&self.gate, request).await?;
         reply(organisations::create(&*self.store, &context, request).await)
     }
 
@@ -24,7 +24,8 @@ impl OrganisationService for Handlers {
         &self,
         request: Request<pb::GetOrganisationRequest>,
     ) -> Reply<pb::GetOrganisationResponse> {
-        reply(organisations::get(&*self.store, request.into_inner()).await)
+        let (_, request) = read(&self.gate, request).await?;
+        reply(organisations::get(&*self.store, request).await)
     }
 
     #[tracing::instrument(skip_all)]
@@ -32,7 +33,8 @@ impl OrganisationService for Handlers {
         &self,
         request: Request<pb::ListOrganisationsRequest>,
     ) -> Reply<pb::ListOrganisationsResponse> {
-        reply(organisations::list(&*self.store, request.into_inner()).await)
+        let (caller, request) = read(&self.gate, request).await?;
+        reply(organisations::list(&*self.store, &caller, request).await)
     }
 
     #[tracing::instrument(skip_all, fields(request.name = request.get_ref().organisation.as_ref().map(|item| item.name.as_str())))]
@@ -40,7 +42,7 @@ impl OrganisationService for Handlers {
         &self,
         request: Request<pb::UpdateOrganisationRequest>,
     ) -> Reply<pb::UpdateOrganisationResponse> {
-        let (context, request) = write("OrganisationService/UpdateOrganisation", request)?;
+        let (context, _, request) = write(&self.gate, request).await?;
         reply(organisations::update(&*self.store, &context, request).await)
     }
 
@@ -49,19 +51,20 @@ impl OrganisationService for Handlers {
         &self,
         request: Request<pb::DeleteOrganisationRequest>,
     ) -> Reply<pb::DeleteOrganisationResponse> {
-        let (context, request) = write("OrganisationService/DeleteOrganisation", request)?;
+        let (context, _, request) = write(&self.gate, request).await?;
         reply(organisations::delete(&*self.store, &context, request).await)
     }
 
     #[tracing::instrument(skip_all, fields(request.parent = request.get_ref().parent))]
     async fn add_member(&self, request: Request<pb::AddMemberRequest>) -> Reply<pb::AddMemberResponse> {
-        let (context, request) = write("OrganisationService/AddMember", request)?;
+        let (context, _, request) = write(&self.gate, request).await?;
         reply(members::add(&*self.store, &context, request).await)
     }
 
     #[tracing::instrument(skip_all, fields(request.parent = request.get_ref().parent))]
     async fn list_members(&self, request: Request<pb::ListMembersRequest>) -> Reply<pb::ListMembersResponse> {
-        reply(members::list(&*self.store, request.into_inner()).await)
+        let (_, request) = read(&self.gate, request).await?;
+        reply(members::list(&*self.store, request).await)
     }
 
     #[tracing::instrument(skip_all, fields(request.name = request.get_ref().name))]
@@ -69,7 +72,7 @@ impl OrganisationService for Handlers {
         &self,
         request: Request<pb::UpdateMemberRoleRequest>,
     ) -> Reply<pb::UpdateMemberRoleResponse> {
-        let (context, request) = write("OrganisationService/UpdateMemberRole", request)?;
+        let (context, _, request) = write(&self.gate, request).await?;
         reply(members::update_role(&*self.store, &context, request).await)
     }
 
@@ -78,7 +81,7 @@ impl OrganisationService for Handlers {
         &self,
         request: Request<pb::RemoveMemberRequest>,
     ) -> Reply<pb::RemoveMemberResponse> {
-        let (context, request) = write("OrganisationService/RemoveMember", request)?;
+        let (context, _, request) = write(&self.gate, request).await?;
         reply(members::remove(&*self.store, &context, request).await)
     }
 }

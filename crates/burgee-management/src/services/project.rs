@@ -5,7 +5,7 @@ use pb::project_service_server::ProjectService;
 use tonic::Request;
 
 use super::{Handlers, Reply, reply};
-use crate::context::write;
+use crate::context::{read, write};
 use crate::projects;
 
 #[tonic::async_trait]
@@ -15,13 +15,14 @@ impl ProjectService for Handlers {
         &self,
         request: Request<pb::CreateProjectRequest>,
     ) -> Reply<pb::CreateProjectResponse> {
-        let (context, request) = write("ProjectService/CreateProject", request)?;
-        reply(projects::create(&*self.store, &context, request).await)
+        let (context, caller, request) = write(&self.gate, request).await?;
+        reply(projects::create(&*self.store, &caller, &context, request).await)
     }
 
     #[tracing::instrument(skip_all, fields(request.name = request.get_ref().name))]
     async fn get_project(&self, request: Request<pb::GetProjectRequest>) -> Reply<pb::GetProjectResponse> {
-        reply(projects::get(&*self.store, request.into_inner()).await)
+        let (_, request) = read(&self.gate, request).await?;
+        reply(projects::get(&*self.store, request).await)
     }
 
     #[tracing::instrument(skip_all, fields(request.parent = request.get_ref().parent))]
@@ -29,7 +30,8 @@ impl ProjectService for Handlers {
         &self,
         request: Request<pb::ListProjectsRequest>,
     ) -> Reply<pb::ListProjectsResponse> {
-        reply(projects::list(&*self.store, request.into_inner()).await)
+        let (caller, request) = read(&self.gate, request).await?;
+        reply(projects::list(&*self.store, &caller, request).await)
     }
 
     #[tracing::instrument(skip_all, fields(request.name = request.get_ref().project.as_ref().map(|item| item.name.as_str())))]
@@ -37,7 +39,7 @@ impl ProjectService for Handlers {
         &self,
         request: Request<pb::UpdateProjectRequest>,
     ) -> Reply<pb::UpdateProjectResponse> {
-        let (context, request) = write("ProjectService/UpdateProject", request)?;
+        let (context, _, request) = write(&self.gate, request).await?;
         reply(projects::update(&*self.store, &context, request).await)
     }
 
@@ -46,7 +48,7 @@ impl ProjectService for Handlers {
         &self,
         request: Request<pb::DeleteProjectRequest>,
     ) -> Reply<pb::DeleteProjectResponse> {
-        let (context, request) = write("ProjectService/DeleteProject", request)?;
+        let (context, _, request) = write(&self.gate, request).await?;
         reply(projects::delete(&*self.store, &context, request).await)
     }
 }

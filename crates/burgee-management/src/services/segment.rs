@@ -5,7 +5,7 @@ use pb::segment_service_server::SegmentService;
 use tonic::Request;
 
 use super::{Handlers, Reply, reply};
-use crate::context::write;
+use crate::context::{read, write};
 use crate::segments;
 
 #[tonic::async_trait]
@@ -15,13 +15,14 @@ impl SegmentService for Handlers {
         &self,
         request: Request<pb::CreateSegmentRequest>,
     ) -> Reply<pb::CreateSegmentResponse> {
-        let (context, request) = write("SegmentService/CreateSegment", request)?;
+        let (context, _, request) = write(&self.gate, request).await?;
         reply(segments::create(&*self.store, &context, request).await)
     }
 
     #[tracing::instrument(skip_all, fields(request.name = request.get_ref().name))]
     async fn get_segment(&self, request: Request<pb::GetSegmentRequest>) -> Reply<pb::GetSegmentResponse> {
-        reply(segments::get(&*self.store, request.into_inner()).await)
+        let (_, request) = read(&self.gate, request).await?;
+        reply(segments::get(&*self.store, request).await)
     }
 
     #[tracing::instrument(skip_all, fields(request.parent = request.get_ref().parent))]
@@ -29,7 +30,8 @@ impl SegmentService for Handlers {
         &self,
         request: Request<pb::ListSegmentsRequest>,
     ) -> Reply<pb::ListSegmentsResponse> {
-        reply(segments::list(&*self.store, request.into_inner()).await)
+        let (_, request) = read(&self.gate, request).await?;
+        reply(segments::list(&*self.store, request).await)
     }
 
     #[tracing::instrument(skip_all, fields(request.name = request.get_ref().segment.as_ref().map(|item| item.name.as_str())))]
@@ -37,7 +39,7 @@ impl SegmentService for Handlers {
         &self,
         request: Request<pb::UpdateSegmentRequest>,
     ) -> Reply<pb::UpdateSegmentResponse> {
-        let (context, request) = write("SegmentService/UpdateSegment", request)?;
+        let (context, _, request) = write(&self.gate, request).await?;
         reply(segments::update(&*self.store, &context, request).await)
     }
 
@@ -46,7 +48,7 @@ impl SegmentService for Handlers {
         &self,
         request: Request<pb::DeleteSegmentRequest>,
     ) -> Reply<pb::DeleteSegmentResponse> {
-        let (context, request) = write("SegmentService/DeleteSegment", request)?;
+        let (context, _, request) = write(&self.gate, request).await?;
         reply(segments::delete(&*self.store, &context, request).await)
     }
 }

@@ -1,5 +1,6 @@
 //! The words that PostgreSQL and SQLite spell differently: `sqlite/dialect.rs` has the same names.
 
+use burgee_core::store::Wakeup;
 use sqlx::types::Json;
 use sqlx::{PgConnection, Postgres};
 
@@ -12,8 +13,10 @@ pub(crate) const BEGIN_WRITE: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
 /// Begins a transaction that reads everything as of one moment.
 pub(crate) const BEGIN_READ: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY";
 
-/// The channel of notifications; a message is the number of a project.
+/// The channel of notifications; a message is the number of a project, or [`ACCOUNT`].
 pub(crate) const CHANNEL: &str = "burgee_changes";
+/// The message of a write outside of projects.
+pub(crate) const ACCOUNT: &str = "account";
 
 /// A subquery: the integers of a parameter bound by [`list`].
 macro_rules! integers {
@@ -84,16 +87,17 @@ pub(crate) async fn lock_users(connection: &mut PgConnection) -> sqlx::Result<()
 pub(crate) struct Announcer;
 
 impl Announcer {
-    /// Announces a project's new revision, or its end, at the commit.
-    pub(crate) async fn within(&self, connection: &mut PgConnection, project: i64) -> sqlx::Result<()> {
-        sqlx::query("SELECT pg_notify($1, $2)")
-            .bind(CHANNEL)
-            .bind(project.to_string())
-            .execute(connection)
-            .await?;
+    /// Announces a new revision, or the end of what had revisions, at the commit.
+    pub(crate) async fn within(&self, connection: &mut PgConnection, wakeup: Wakeup) -> sqlx::Result<()> {
+        let message = match wakeup {
+            Wakeup::Project(project) => project.0.to_string(),
+            Wakeup::Account => ACCOUNT.to_owned(),
+            Wakeup::Unknown => String::new(),
+        };
+        sqlx::query("SELECT pg_notify($1, $2)").bind(CHANNEL).bind(message).execute(connection).await?;
         Ok(())
     }
 
     /// Has nothing left to do: the database told everybody when it committed.
-    pub(crate) fn committed(&self, _project: i64) {}
+    pub(crate) fn committed(&self, _wakeup: Wakeup) {}
 }

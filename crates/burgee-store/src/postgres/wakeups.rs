@@ -8,7 +8,7 @@ use burgee_core::Result;
 use burgee_core::store::{ProjectRef, Wakeup, Wakeups};
 use sqlx::postgres::{PgConnectOptions, PgListener, PgNotification, PgPoolOptions};
 
-use super::dialect::CHANNEL;
+use super::dialect::{ACCOUNT, CHANNEL};
 use crate::error::storage;
 
 /// How long one attempt to connect may take.
@@ -93,8 +93,8 @@ impl Wakeups for Listener {
 }
 
 fn wakeup(notification: &PgNotification) -> Wakeup {
-    match notification.payload().parse() {
-        Ok(project) => Wakeup::Project(ProjectRef(project)),
-        Err(_) => Wakeup::Unknown,
+    match notification.payload() {
+        ACCOUNT => Wakeup::Account,
+        payload => payload.parse().map_or(Wakeup::Unknown, |project| Wakeup::Project(ProjectRef(project))),
     }
 }

@@ -4,7 +4,7 @@ use burgee_core::change::{Applied, Mutation, Resource, WriteContext};
 use burgee_core::name::{FeatureKey, KeyName, ProjectName};
 use burgee_core::{Error, Result};
 
-use super::environments::find_environment;
+use super::environment_reads::find_environment;
 use super::feature_reads::find_feature;
 use super::flag_reads::find_flag;
 use super::identity_overrides::find_override;
@@ -38,7 +38,11 @@ impl Backend {
         project: &ProjectName,
         mutations: &[Mutation],
     ) -> Result<Applied> {
-        let mut write = Write::begin(self, project, context).await?;
+        let mut write = if mutations.iter().any(grants) {
+            Write::begin_granting(self, project, context).await?
+        } else {
+            Write::begin(self, project, context).await?
+        };
         let scope = project_scope(write.project);
         if let Claim::Replayed(revision) = claim(&mut write.tx, context, &scope, write.revision).await? {
             drop(write);
@@ -82,11 +86,11 @@ impl Write<'_> {
             UpdateProject { patch, etag } => {
                 Resource::Project(self.update_project(patch, etag.as_deref()).await?)
             }
-            CreateEnvironment { environment } => {
-                Resource::Environment(self.create_environment(environment).await?)
+            CreateEnvironment { environment, creator } => {
+                Resource::Environment(self.create_environment(environment, creator.as_ref()).await?)
             }
-            CloneEnvironment { source, environment } => {
-                Resource::Environment(self.clone_environment(source, environment).await?)
+            CloneEnvironment { source, environment, creator } => {
+                Resource::Environment(self.clone_environment(source, environment, creator.as_ref()).await?)
             }
             UpdateEnvironment { environment, patch, etag } => {
                 Resource::Environment(self.update_environment(environment, patch, etag.as_deref()).await?)
@@ -155,11 +159,22 @@ fn of_change(error: Error, index: usize, changes: usize) -> Error {
     if changes == 1 { error } else { error.of_change(index) }
 }
 
+/// Says whether a mutation also makes somebody an administrator.
+fn grants(mutation: &Mutation) -> bool {
+    matches!(
+        mutation,
+        Mutation::CreateEnvironment { creator: Some(_), .. }
+            | Mutation::CloneEnvironment { creator: Some(_), .. }
+    )
+}
+
 /// Refuses a mutation that names something of another project, whose row is not held.
 fn check_inside(mutation: &Mutation, project: &ProjectName) -> Result<()> {
     use Mutation::*;
     let named = match mutation {
-        CreateEnvironment { environment } | CloneEnvironment { environment, .. } => &environment.name.project,
+        CreateEnvironment { environment, .. } | CloneEnvironment { environment, .. } => {
+            &environment.name.project
+        }
         CreateKey { key, .. } => &key.name.environment.project,
         CreateFeature { feature } => &feature.name.project,
         CreateSegment { segment } => &segment.name.project,
@@ -206,7 +221,7 @@ async fn current(
     };
     match mutation {
         UpdateProject { .. } => Ok(Resource::Project(find_project(connection, project).await?.resource)),
-        CreateEnvironment { environment } | CloneEnvironment { environment, .. } => {
+        CreateEnvironment { environment, .. } | CloneEnvironment { environment, .. } => {
             Ok(Resource::Environment(find_environment(connection, &environment.name).await?.resource))
         }
         UpdateEnvironment { environment, .. } | DeleteEnvironment { environment, .. } => {

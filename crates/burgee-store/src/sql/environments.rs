@@ -1,135 +1,25 @@
-//! Environments.
+//! Environments, written.
 
 use burgee_core::Result;
 use burgee_core::feature::Feature;
-use burgee_core::name::{EnvironmentId, EnvironmentName, ProjectName};
-use burgee_core::project::{Environment, EnvironmentPatch, IdentityHashing};
-use burgee_core::store::Page;
-use chrono::{DateTime, Utc};
+use burgee_core::grant::Grantee;
+use burgee_core::name::{EnvironmentId, EnvironmentName};
+use burgee_core::permission::Place;
+use burgee_core::project::{Environment, EnvironmentPatch};
 use sqlx::QueryBuilder;
 use sqlx::types::Json;
 
 use super::super::dialect::Db;
+use super::environment_reads::{find_environment, identity_hashing_text};
 use super::feature_reads::all_features;
-use super::projects::project_id;
+use super::grants::grants_on_environment;
+use super::new_grants::grant_to_creator;
 use super::state::{new_state, value_column};
-use super::write::{Stored, Write, microseconds, not_found, taken};
-use super::{Backend, Connection, rows};
-use crate::error::{corrupt, storage, stored};
+use super::write::{Stored, Write, microseconds, taken};
+use crate::error::storage;
 
 /// Flags that one statement inserts; a statement may have 32,766 parameters.
 const FLAGS_PER_STATEMENT: usize = 500;
-
-#[derive(sqlx::FromRow)]
-struct EnvironmentRecord {
-    id: i64,
-    key: String,
-    display_name: String,
-    description: String,
-    hide_disabled_flags: bool,
-    allow_client_traits: bool,
-    identity_hashing: String,
-    hashing_key: String,
-    revision: i64,
-    created_at: DateTime<Utc>,
-}
-
-impl EnvironmentRecord {
-    fn into_stored(self, project: &ProjectName) -> Result<Stored<Environment>> {
-        let Self { id, key, display_name, description, hide_disabled_flags, allow_client_traits, .. } = self;
-        let resource = Environment {
-            name: EnvironmentName {
-                project: project.clone(),
-                environment: stored(EnvironmentId::parse(&key))?,
-            },
-            display_name,
-            description,
-            hide_disabled_flags,
-            allow_client_traits,
-            identity_hashing: parse_identity_hashing(&self.identity_hashing)?,
-            hashing_key: self.hashing_key,
-            created_at: self.created_at,
-            etag: self.revision.to_string(),
-        };
-        Ok(Stored { id, resource })
-    }
-}
-
-fn identity_hashing_text(hashing: IdentityHashing) -> &'static str {
-    match hashing {
-        IdentityHashing::Composite => "composite",
-        IdentityHashing::Identifier => "identifier",
-    }
-}
-
-/// Parses a stored kind of hashing.
-pub(super) fn parse_identity_hashing(text: &str) -> Result<IdentityHashing> {
-    match text {
-        "composite" => Ok(IdentityHashing::Composite),
-        "identifier" => Ok(IdentityHashing::Identifier),
-        _ => Err(corrupt(format!("a stored kind of identity hashing is `{text}`"))),
-    }
-}
-
-/// Finds an environment's number.
-pub(super) async fn environment_id(connection: &mut Connection, name: &EnvironmentName) -> Result<i64> {
-    sqlx::query_scalar(
-        "SELECT e.id FROM environments e
-        JOIN projects p ON p.id = e.project_id JOIN organisations o ON o.id = p.organisation_id
-        WHERE o.key = $1 AND p.key = $2 AND e.key = $3",
-    )
-    .bind(name.project.organisation.organisation.as_str())
-    .bind(name.project.project.as_str())
-    .bind(name.environment.as_str())
-    .fetch_optional(connection)
-    .await
-    .map_err(storage)?
-    .ok_or_else(|| not_found("environment", name))
-}
-
-/// Finds an environment.
-pub(super) async fn find_environment(
-    connection: &mut Connection,
-    name: &EnvironmentName,
-) -> Result<Stored<Environment>> {
-    let record: Option<EnvironmentRecord> = sqlx::query_as(
-        "SELECT e.id, e.key, e.display_name, e.description, e.hide_disabled_flags, e.allow_client_traits,
-            e.identity_hashing, e.hashing_key, e.revision, e.created_at
-        FROM environments e JOIN projects p ON p.id = e.project_id JOIN organisations o ON o.id = p.organisation_id
-        WHERE o.key = $1 AND p.key = $2 AND e.key = $3",
-    )
-    .bind(name.project.organisation.organisation.as_str())
-    .bind(name.project.project.as_str())
-    .bind(name.environment.as_str())
-    .fetch_optional(connection)
-    .await
-    .map_err(storage)?;
-    record.ok_or_else(|| not_found("environment", name))?.into_stored(&name.project)
-}
-
-impl Backend {
-    pub(crate) async fn environment(&self, name: &EnvironmentName) -> Result<Environment> {
-        let mut connection = self.reads.acquire().await.map_err(storage)?;
-        Ok(find_environment(&mut connection, name).await?.resource)
-    }
-
-    pub(crate) async fn environments(&self, project: &ProjectName, page: &Page) -> Result<Vec<Environment>> {
-        let mut tx = self.snapshot().await?;
-        let id = project_id(&mut tx, project).await?;
-        let records: Vec<EnvironmentRecord> = sqlx::query_as(
-            "SELECT id, key, display_name, description, hide_disabled_flags, allow_client_traits, identity_hashing,
-                hashing_key, revision, created_at
-            FROM environments WHERE project_id = $1 AND key > $2 ORDER BY key LIMIT $3",
-        )
-        .bind(id)
-        .bind(page.after.as_deref().unwrap_or_default())
-        .bind(rows(page.limit))
-        .fetch_all(&mut *tx)
-        .await
-        .map_err(storage)?;
-        records.into_iter().map(|record| Ok(record.into_stored(project)?.resource)).collect()
-    }
-}
 
 impl Write<'_> {
     /// Returns the name of an environment of this project.
@@ -138,11 +28,16 @@ impl Write<'_> {
     }
 
     /// Creates an environment, with a flag for every feature.
-    pub(super) async fn create_environment(&mut self, environment: &Environment) -> Result<Environment> {
+    pub(super) async fn create_environment(
+        &mut self,
+        environment: &Environment,
+        creator: Option<&Grantee>,
+    ) -> Result<Environment> {
         let created = self.insert_environment(environment).await?;
         let features = all_features(&mut self.tx, self.project, &self.name).await?;
         self.insert_new_flags(created.id, &features).await?;
         self.record(&created.resource.name, None, Some(&created.resource))?;
+        self.grant_to_creator(creator, &created.resource.name).await?;
         Ok(created.resource)
     }
 
@@ -151,6 +46,7 @@ impl Write<'_> {
         &mut self,
         source: &EnvironmentId,
         environment: &Environment,
+        creator: Option<&Grantee>,
     ) -> Result<Environment> {
         let source = self.environment_name(source);
         let source = find_environment(&mut self.tx, &source).await?.id;
@@ -181,7 +77,18 @@ impl Write<'_> {
         .await
         .map_err(storage)?;
         self.record(&created.resource.name, None, Some(&created.resource))?;
+        self.grant_to_creator(creator, &created.resource.name).await?;
         Ok(created.resource)
+    }
+
+    /// Makes whoever creates an environment its administrator.
+    async fn grant_to_creator(&mut self, creator: Option<&Grantee>, name: &EnvironmentName) -> Result<()> {
+        let Some(creator) = creator else { return Ok(()) };
+        let place = Place::Environment(name.clone());
+        if let Some(grant) = grant_to_creator(&mut self.tx, self.limits, creator, place, self.now).await? {
+            self.record(&grant.name, None, Some(&grant))?;
+        }
+        Ok(())
     }
 
     async fn insert_environment(&mut self, environment: &Environment) -> Result<Stored<Environment>> {
@@ -278,7 +185,7 @@ impl Write<'_> {
         Ok(after)
     }
 
-    /// Deletes an environment with all that is in it.
+    /// Deletes an environment with all that is in it, and what was granted on it.
     pub(super) async fn delete_environment(
         &mut self,
         environment: &EnvironmentId,
@@ -287,6 +194,7 @@ impl Write<'_> {
         let name = self.environment_name(environment);
         let Stored { id, resource } = find_environment(&mut self.tx, &name).await?;
         self.check_etag(&name, etag, &resource.etag)?;
+        let grants = grants_on_environment(&mut self.tx, id).await?;
         sqlx::query("DELETE FROM environments WHERE id = $1")
             .bind(id)
             .execute(&mut *self.tx)
@@ -294,6 +202,9 @@ impl Write<'_> {
             .map_err(storage)?;
         self.touch(id);
         self.record(&name, Some(&resource), None)?;
+        for grant in &grants {
+            self.record(&grant.name, Some(grant), None)?;
+        }
         Ok(resource)
     }
 }

@@ -78,14 +78,19 @@ impl Write<'_> {
 
     async fn check_owners(&mut self, owners: &[UserName]) -> Result<()> {
         let keys: Vec<&str> = owners.iter().map(|owner| owner.user.as_str()).collect();
-        let found: Vec<String> =
-            sqlx::query_scalar(concat!("SELECT key FROM users WHERE key IN ", texts!("$1")))
-                .bind(list(keys))
-                .fetch_all(&mut *self.tx)
-                .await
-                .map_err(storage)?;
+        let found: Vec<String> = sqlx::query_scalar(concat!(
+            "SELECT u.key FROM users u JOIN members m ON m.user_id = u.id JOIN projects p
+                    ON p.organisation_id = m.organisation_id
+                WHERE p.id = $2 AND u.key IN ",
+            texts!("$1")
+        ))
+        .bind(list(keys))
+        .bind(self.project)
+        .fetch_all(&mut *self.tx)
+        .await
+        .map_err(storage)?;
         match owners.iter().find(|owner| !found.iter().any(|key| key == owner.user.as_str())) {
-            Some(owner) => Err(not_found("user", owner)),
+            Some(owner) => Err(not_found("member", owner)),
             None => Ok(()),
         }
     }

@@ -11,7 +11,7 @@ use burgee_core::name::{
 use burgee_core::store::Page;
 
 use super::super::dialect::list;
-use super::environments::environment_id;
+use super::environment_reads::environment_id;
 use super::state::StateRecord;
 use super::write::not_found;
 use super::{Backend, Connection, rows};

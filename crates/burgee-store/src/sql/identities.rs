@@ -2,21 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use burgee_core::Result;
 use burgee_core::change::WriteContext;
 use burgee_core::identity::{Identity, Trait, TraitChanges};
 use burgee_core::name::{EnvironmentName, Identifier, IdentityName, TraitKey};
 use burgee_core::store::{EnvironmentRef, IdentityFilter, IdentityWrite, Page};
 use burgee_core::value::TraitValue;
+use burgee_core::{Error, Result};
 use chrono::{DateTime, Utc};
+use serde::Serialize;
 use sqlx::types::Json;
 
-use super::super::dialect::BEGIN_WRITE;
-use super::environments::environment_id;
+use super::environment_reads::environment_id;
 use super::identify::identify_in;
 use super::identity_overrides::overrides_of_identity;
-use super::organisations::settle;
-use super::projects::project_id;
 use super::requests::{Claim, claim, project_scope};
 use super::write::{Write, not_found};
 use super::{Backend, Connection, rows};
@@ -117,82 +115,78 @@ impl Backend {
         hashing_key: Option<String>,
     ) -> Result<Identity> {
         let (changes, hashing_key) = (&changes, &hashing_key);
-        retrying(|| async move {
-            let mut tx = self.identities.begin_with(BEGIN_WRITE).await.map_err(storage)?;
-            let project = project_id(&mut tx, &name.environment.project).await?;
-            let environment = environment_id(&mut tx, &name.environment).await?;
-            if claim(&mut tx, context, &project_scope(project), 0).await? != Claim::New {
-                return find_identity(&mut tx, environment, name).await;
-            }
-            let write = IdentityWrite {
-                environment: EnvironmentRef(environment),
-                identifier: name.identifier.clone(),
-                changes: changes.clone(),
-                now: context.now,
-            };
-            let outcome = identify_in(&mut tx, &self.limits, &[write]).await?.pop();
-            outcome.ok_or_else(|| corrupt("a write of an identity has no outcome".to_owned()))??;
-            if let Some(hashing_key) = hashing_key {
-                sqlx::query(
-                    "UPDATE identities SET hashing_key = $3 WHERE environment_id = $1 AND identity_hash = $2",
-                )
-                .bind(environment)
-                .bind(identity_hash(&name.identifier))
-                .bind(hashing_key)
-                .execute(&mut *tx)
-                .await
-                .map_err(storage)?;
-            }
-            let identity = find_identity(&mut tx, environment, name).await?;
-            settle(tx, context).await?;
-            Ok(identity)
-        })
-        .await
+        retrying(|| self.set_identity_once(context, name, changes, hashing_key.as_deref())).await
+    }
+
+    async fn set_identity_once(
+        &self,
+        context: &WriteContext,
+        name: &IdentityName,
+        changes: &TraitChanges,
+        hashing_key: Option<&str>,
+    ) -> Result<Identity> {
+        let mut write = Write::begin(self, &name.environment.project, context).await?;
+        let scope = project_scope(write.project);
+        if claim(&mut write.tx, context, &scope, write.revision).await? != Claim::New {
+            drop(write);
+            return self.identity(name).await;
+        }
+        let environment = environment_id(&mut write.tx, &name.environment).await?;
+        let before = found(find_identity(&mut write.tx, environment, name).await)?;
+        let identity_write = IdentityWrite {
+            environment: EnvironmentRef(environment),
+            identifier: name.identifier.clone(),
+            changes: changes.clone(),
+            now: context.now,
+        };
+        let outcome = identify_in(&mut write.tx, &self.limits, &[identity_write]).await?.pop();
+        outcome.ok_or_else(|| corrupt("a write of an identity has no outcome".to_owned()))??;
+        if let Some(hashing_key) = hashing_key {
+            sqlx::query(
+                "UPDATE identities SET hashing_key = $3 WHERE environment_id = $1 AND identity_hash = $2",
+            )
+            .bind(environment)
+            .bind(identity_hash(&name.identifier))
+            .bind(hashing_key)
+            .execute(&mut *write.tx)
+            .await
+            .map_err(storage)?;
+        }
+        let identity = find_identity(&mut write.tx, environment, name).await?;
+        write.record(name, before.as_ref().map(Recorded::from).as_ref(), Some(&Recorded::from(&identity)))?;
+        write.finish(self, context).await?;
+        Ok(identity)
     }
 
     pub(crate) async fn delete_identity(&self, context: &WriteContext, name: &IdentityName) -> Result<()> {
-        retrying(|| async move {
-            let has_overrides = {
-                let mut tx = self.snapshot().await?;
-                let id = environment_id(&mut tx, &name.environment).await?;
-                !overrides_of_identity(&mut tx, id, &name.environment.project, &name.identifier)
-                    .await?
-                    .is_empty()
-            };
-            if has_overrides {
-                self.delete_overridden_identity(context, name).await
-            } else {
-                self.delete_plain_identity(context, name).await
-            }
-        })
-        .await
+        retrying(|| self.delete_identity_once(context, name)).await
     }
 
-    /// Deletes an identity without overrides, which is data: no revision is taken.
-    async fn delete_plain_identity(&self, context: &WriteContext, name: &IdentityName) -> Result<()> {
-        let mut tx = self.identities.begin_with(BEGIN_WRITE).await.map_err(storage)?;
-        let project = project_id(&mut tx, &name.environment.project).await?;
-        let environment = environment_id(&mut tx, &name.environment).await?;
-        if claim(&mut tx, context, &project_scope(project), 0).await? != Claim::New {
-            return Ok(());
-        }
-        if !delete_rows(&mut tx, environment, &name.identifier).await? {
-            return Err(not_found("identity", name));
-        }
-        settle(tx, context).await
-    }
-
-    /// Deletes an identity and its overrides, which are configuration.
-    async fn delete_overridden_identity(&self, context: &WriteContext, name: &IdentityName) -> Result<()> {
+    /// Deletes an identity and its overrides. Only these change what evaluation answers.
+    async fn delete_identity_once(&self, context: &WriteContext, name: &IdentityName) -> Result<()> {
         let project = &name.environment.project;
         let mut write = Write::begin(self, project, context).await?;
-        let environment = environment_id(&mut write.tx, &name.environment).await?;
         let scope = project_scope(write.project);
         if claim(&mut write.tx, context, &scope, write.revision).await? != Claim::New {
             return Ok(());
         }
-        delete_rows(&mut write.tx, environment, &name.identifier).await?;
-        for row in overrides_of_identity(&mut write.tx, environment, project, &name.identifier).await? {
+        let environment = environment_id(&mut write.tx, &name.environment).await?;
+        let before = found(find_identity(&mut write.tx, environment, name).await)?;
+        let overrides = overrides_of_identity(&mut write.tx, environment, project, &name.identifier).await?;
+        match &before {
+            Some(before) => {
+                sqlx::query("DELETE FROM identities WHERE environment_id = $1 AND identity_hash = $2")
+                    .bind(environment)
+                    .bind(identity_hash(&name.identifier))
+                    .execute(&mut *write.tx)
+                    .await
+                    .map_err(storage)?;
+                write.record(name, Some(&Recorded::from(before)), None)?;
+            }
+            None if overrides.is_empty() => return Err(not_found("identity", name)),
+            None => {}
+        }
+        for row in overrides {
             write.delete_identity_override(row.environment, row.feature, &row.resource).await?;
         }
         write.finish(self, context).await?;
@@ -200,13 +194,27 @@ impl Backend {
     }
 }
 
-/// Deletes an identity with its traits; tells whether it was there.
-async fn delete_rows(connection: &mut Connection, environment: i64, identifier: &Identifier) -> Result<bool> {
-    let deleted = sqlx::query("DELETE FROM identities WHERE environment_id = $1 AND identity_hash = $2")
-        .bind(environment)
-        .bind(identity_hash(identifier))
-        .execute(connection)
-        .await
-        .map_err(storage)?;
-    Ok(deleted.rows_affected() > 0)
+/// What the change log keeps of an identity. It outlives the data of people, so it has no values of traits.
+#[derive(Serialize)]
+struct Recorded<'a> {
+    name: &'a IdentityName,
+    hashing_key: &'a Option<String>,
+    traits: Vec<&'a TraitKey>,
+    created_at: DateTime<Utc>,
+}
+
+impl<'a> From<&'a Identity> for Recorded<'a> {
+    fn from(identity: &'a Identity) -> Self {
+        let Identity { name, hashing_key, traits, created_at } = identity;
+        let traits = traits.iter().map(|found| &found.key).collect();
+        Self { name, hashing_key, traits, created_at: *created_at }
+    }
+}
+
+/// Tells an identity that is not stored from a failure.
+fn found(identity: Result<Identity>) -> Result<Option<Identity>> {
+    match identity {
+        Err(Error::NotFound { .. }) => Ok(None),
+        found => found.map(Some),
+    }
 }

@@ -1,12 +1,13 @@
 //! Keys of environments. Only hashes of their secrets are stored.
 
-use burgee_core::access::{EnvironmentKey, KeyKind, SecretHash};
+use burgee_core::access::{EnvironmentKey, KeyKind, KeyScope, SecretHash};
 use burgee_core::name::{EnvironmentId, EnvironmentName, KeyId, KeyName};
 use burgee_core::store::Page;
 use burgee_core::{Error, Result};
 use chrono::{DateTime, Utc};
+use sqlx::types::Json;
 
-use super::environments::{environment_id, find_environment};
+use super::environment_reads::{environment_id, find_environment};
 use super::write::{Stored, Write, microseconds, not_found, taken};
 use super::{Backend, Connection, rows};
 use crate::error::{corrupt, storage, stored};
@@ -17,6 +18,8 @@ struct KeyRecord {
     key: String,
     display_name: String,
     kind: String,
+    scopes: Json<Vec<KeyScope>>,
+    tags: Json<Vec<String>>,
     hint: String,
     created_at: DateTime<Utc>,
     expires_at: Option<DateTime<Utc>>,
@@ -26,12 +29,19 @@ struct KeyRecord {
 
 impl KeyRecord {
     fn into_stored(self, environment: &EnvironmentName) -> Result<Stored<EnvironmentKey>> {
-        let Self { id, key, display_name, kind, hint, created_at, expires_at, revoked_at, revision } = self;
-        let name = KeyName { environment: environment.clone(), key: stored(KeyId::parse(&key))? };
-        let (kind, etag) = (parse_key_kind(&kind)?, revision.to_string());
-        let resource =
-            EnvironmentKey { name, display_name, kind, hint, created_at, expires_at, revoked_at, etag };
-        Ok(Stored { id, resource })
+        let resource = EnvironmentKey {
+            name: KeyName { environment: environment.clone(), key: stored(KeyId::parse(&self.key))? },
+            display_name: self.display_name,
+            kind: parse_key_kind(&self.kind)?,
+            scopes: self.scopes.0,
+            tags: self.tags.0,
+            hint: self.hint,
+            created_at: self.created_at,
+            expires_at: self.expires_at,
+            revoked_at: self.revoked_at,
+            etag: self.revision.to_string(),
+        };
+        Ok(Stored { id: self.id, resource })
     }
 }
 
@@ -58,7 +68,7 @@ pub(super) async fn find_key(
     name: &KeyName,
 ) -> Result<Stored<EnvironmentKey>> {
     let record: Option<KeyRecord> = sqlx::query_as(
-        "SELECT id, key, display_name, kind, hint, created_at, expires_at, revoked_at, revision
+        "SELECT id, key, display_name, kind, scopes, tags, hint, created_at, expires_at, revoked_at, revision
         FROM environment_keys WHERE environment_id = $1 AND key = $2",
     )
     .bind(environment)
@@ -84,7 +94,7 @@ impl Backend {
         let mut tx = self.snapshot().await?;
         let id = environment_id(&mut tx, environment).await?;
         let records: Vec<KeyRecord> = sqlx::query_as(
-            "SELECT id, key, display_name, kind, hint, created_at, expires_at, revoked_at, revision
+            "SELECT id, key, display_name, kind, scopes, tags, hint, created_at, expires_at, revoked_at, revision
             FROM environment_keys WHERE environment_id = $1 AND key > $2 ORDER BY key LIMIT $3",
         )
         .bind(id)
@@ -120,8 +130,8 @@ impl Write<'_> {
         };
         sqlx::query(
             "INSERT INTO environment_keys
-                (environment_id, key, display_name, kind, hash, hint, created_at, expires_at, revision)
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+                (environment_id, key, display_name, kind, hash, hint, created_at, expires_at, revision, scopes, tags)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
         )
         .bind(environment)
         .bind(created.name.key.as_str())
@@ -132,6 +142,8 @@ impl Write<'_> {
         .bind(created.created_at)
         .bind(created.expires_at)
         .bind(self.revision)
+        .bind(Json(&created.scopes))
+        .bind(Json(&created.tags))
         .execute(&mut *self.tx)
         .await
         .map_err(taken("key", &created.name))?;

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use burgee_core::Result;
-use burgee_core::access::SecretHash;
+use burgee_core::access::{KeyScope, SecretHash};
 use burgee_core::engine::{EnvironmentRules, FeatureRules, SegmentOverrideRules, SegmentRules};
 use burgee_core::feature::Variant;
 use burgee_core::name::{
@@ -15,7 +15,7 @@ use chrono::{DateTime, Utc};
 use sqlx::types::Json;
 
 use super::super::dialect::BEGIN_READ;
-use super::environments::parse_identity_hashing;
+use super::environment_reads::parse_identity_hashing;
 use super::keys::parse_key_kind;
 use super::state::StateRecord;
 use super::{Backend, Connection};
@@ -47,6 +47,7 @@ struct FlagRecord {
     feature_key: String,
     variants: Json<Vec<Variant>>,
     server_side_only: bool,
+    tags: Json<Vec<String>>,
     feature_revision: i64,
     rules_revision: i64,
     #[sqlx(flatten)]
@@ -79,6 +80,8 @@ struct SegmentRecord {
 struct KeyRecord {
     key: String,
     kind: String,
+    scopes: Json<Vec<KeyScope>>,
+    tags: Json<Vec<String>>,
     hash: Vec<u8>,
     expires_at: Option<DateTime<Utc>>,
 }
@@ -162,9 +165,10 @@ async fn keys(
     name: &EnvironmentName,
 ) -> Result<Vec<ActiveKey>> {
     let records: Vec<KeyRecord> = sqlx::query_as(
-        "SELECT key, kind, hash, expires_at FROM environment_keys WHERE environment_id = $1 AND revoked_at IS NULL
+        "SELECT key, kind, hash, scopes, tags, expires_at FROM environment_keys
+        WHERE environment_id = $1 AND revoked_at IS NULL
         UNION ALL
-        SELECT k.key, k.kind, s.hash, s.expires_at
+        SELECT k.key, k.kind, s.hash, k.scopes, k.tags, s.expires_at
         FROM environment_keys k JOIN environment_key_secrets s ON s.key_id = k.id
         WHERE k.environment_id = $1 AND k.revoked_at IS NULL
         ORDER BY 1, 3",
@@ -174,12 +178,14 @@ async fn keys(
     .await
     .map_err(storage)?;
     let key = |record: KeyRecord| {
-        let KeyRecord { key, kind, hash, expires_at } = record;
+        let KeyRecord { key, kind, scopes, tags, hash, expires_at } = record;
         Ok(ActiveKey {
             hash: SecretHash::from_bytes(&hash)
                 .ok_or_else(|| corrupt("a stored hash is too short".to_owned()))?,
             name: KeyName { environment: name.clone(), key: stored(KeyId::parse(&key))? },
             kind: parse_key_kind(&kind)?,
+            scopes: scopes.0,
+            tags: tags.0,
             expires_at,
         })
     };
@@ -207,8 +213,8 @@ async fn segments(connection: &mut Connection, project: i64) -> Result<(Vec<Segm
 
 async fn flags(connection: &mut Connection, environment: i64) -> Result<Vec<FlagRecord>> {
     sqlx::query_as(
-        "SELECT g.feature_id, f.key AS feature_key, f.variants, f.server_side_only, f.revision AS feature_revision,
-            g.rules_revision, g.enabled, g.value, g.weights, g.hashing_key, g.metadata
+        "SELECT g.feature_id, f.key AS feature_key, f.variants, f.server_side_only, f.tags,
+            f.revision AS feature_revision, g.rules_revision, g.enabled, g.value, g.weights, g.hashing_key, g.metadata
         FROM flags g JOIN features f ON f.id = g.feature_id WHERE g.environment_id = $1 ORDER BY f.key",
     )
     .bind(environment)
@@ -251,6 +257,7 @@ fn features(
             key: flag.feature_key,
             revision: flag.feature_revision.max(flag.rules_revision),
             server_side_only: flag.server_side_only,
+            tags: flag.tags.0,
             state: flag.state.into_rules(&variants),
             segment_overrides: Vec::new(),
             identity_overrides: HashMap::new(),

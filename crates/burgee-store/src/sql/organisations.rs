@@ -1,20 +1,18 @@
 //! Organisations.
 
 use burgee_core::change::WriteContext;
+use burgee_core::grant::Principal;
 use burgee_core::limits::USERS_LISTED;
 use burgee_core::name::{OrganisationId, OrganisationName, ProjectId, ProjectName};
 use burgee_core::organisation::{Organisation, OrganisationPatch};
 use burgee_core::store::Page;
 use burgee_core::{Error, Result};
 use chrono::{DateTime, Utc};
-use sqlx::Transaction;
 
-use super::super::dialect::Db;
-use super::requests::{Claim, SERVER, claim};
+use super::account_write::AccountWrite;
 use super::write::{Stored, entry, insert_change, microseconds, not_found, taken};
 use super::{Backend, Connection, rows};
 use crate::error::{storage, stored};
-use crate::retry::retrying;
 
 #[derive(sqlx::FromRow)]
 struct OrganisationRecord {
@@ -49,11 +47,27 @@ pub(super) async fn organisation_id(connection: &mut Connection, name: &Organisa
         .ok_or_else(|| not_found("organisation", name))
 }
 
-/// Finds an organisation and keeps others from changing it, its members and its projects.
-pub(super) async fn lock_organisation(
+/// Finds an organisation.
+pub(super) async fn find_organisation(
     connection: &mut Connection,
     name: &OrganisationName,
 ) -> Result<Stored<Organisation>> {
+    let record: Option<OrganisationRecord> = sqlx::query_as(
+        "SELECT id, key, display_name, persist_trait_data, stop_serving_flags, version, created_at
+        FROM organisations WHERE key = $1",
+    )
+    .bind(name.organisation.as_str())
+    .fetch_optional(connection)
+    .await
+    .map_err(storage)?;
+    record.ok_or_else(|| not_found("organisation", name))?.into_stored()
+}
+
+/// Finds an organisation, if it exists, and keeps others from changing it, its members and its projects.
+pub(super) async fn find_and_lock(
+    connection: &mut Connection,
+    name: &OrganisationName,
+) -> Result<Option<Stored<Organisation>>> {
     let record: Option<OrganisationRecord> = sqlx::query_as(concat!(
         "SELECT id, key, display_name, persist_trait_data, stop_serving_flags, version, created_at
         FROM organisations WHERE key = $1",
@@ -63,7 +77,15 @@ pub(super) async fn lock_organisation(
     .fetch_optional(connection)
     .await
     .map_err(storage)?;
-    record.ok_or_else(|| not_found("organisation", name))?.into_stored()
+    record.map(OrganisationRecord::into_stored).transpose()
+}
+
+/// Finds an organisation and keeps others from changing it, its members and its projects.
+pub(super) async fn lock_organisation(
+    connection: &mut Connection,
+    name: &OrganisationName,
+) -> Result<Stored<Organisation>> {
+    find_and_lock(connection, name).await?.ok_or_else(|| not_found("organisation", name))
 }
 
 /// Checks the etag of a resource outside of projects.
@@ -76,159 +98,139 @@ pub(super) fn check_etag(name: &dyn std::fmt::Display, given: Option<&str>, curr
     }
 }
 
-/// Commits a write outside of projects, or forgets it if it is not meant.
-pub(super) async fn settle(tx: Transaction<'static, Db>, context: &WriteContext) -> Result<()> {
-    let settled = if context.validate_only { tx.rollback().await } else { tx.commit().await };
-    settled.map_err(storage)
-}
-
 impl Backend {
-    pub(crate) async fn create_organisation(
-        &self,
-        context: &WriteContext,
-        organisation: Organisation,
-    ) -> Result<Organisation> {
-        let organisation = &organisation;
-        retrying(|| async move {
-            let mut tx = self.begin().await?;
-            if claim(&mut tx, context, SERVER, 0).await? != Claim::New {
-                drop(tx);
-                return self.organisation(&organisation.name).await;
-            }
-            let created_at = microseconds(organisation.created_at);
-            sqlx::query(
-                "INSERT INTO organisations
-                    (key, display_name, persist_trait_data, stop_serving_flags, version, created_at)
-                VALUES ($1, $2, $3, $4, 1, $5)",
-            )
-            .bind(organisation.name.organisation.as_str())
-            .bind(&organisation.display_name)
-            .bind(organisation.persist_trait_data)
-            .bind(organisation.stop_serving_flags)
-            .bind(created_at)
-            .execute(&mut *tx)
-            .await
-            .map_err(taken("organisation", &organisation.name))?;
-            settle(tx, context).await?;
-            Ok(Organisation { created_at, etag: "1".to_owned(), ..organisation.clone() })
-        })
-        .await
-    }
-
     pub(crate) async fn organisation(&self, name: &OrganisationName) -> Result<Organisation> {
-        let record: Option<OrganisationRecord> = sqlx::query_as(
-            "SELECT id, key, display_name, persist_trait_data, stop_serving_flags, version, created_at
-            FROM organisations WHERE key = $1",
-        )
-        .bind(name.organisation.as_str())
-        .fetch_optional(&self.reads)
-        .await
-        .map_err(storage)?;
-        Ok(record.ok_or_else(|| not_found("organisation", name))?.into_stored()?.resource)
+        let mut connection = self.reads.acquire().await.map_err(storage)?;
+        Ok(find_organisation(&mut connection, name).await?.resource)
     }
 
-    pub(crate) async fn organisations(&self, page: &Page) -> Result<Vec<Organisation>> {
+    pub(crate) async fn organisations(
+        &self,
+        of: Option<&Principal>,
+        page: &Page,
+    ) -> Result<Vec<Organisation>> {
+        // The key of a user, or of the only organisation.
+        let (kind, key) = match of {
+            None => ("all", ""),
+            Some(Principal::User(user)) => ("user", user.user.as_str()),
+            Some(principal) => match principal.organisation() {
+                Some(organisation) => ("organisation", organisation.organisation.as_str()),
+                None => return Ok(Vec::new()),
+            },
+        };
         let records: Vec<OrganisationRecord> = sqlx::query_as(
             "SELECT id, key, display_name, persist_trait_data, stop_serving_flags, version, created_at
-            FROM organisations WHERE key > $1 ORDER BY key LIMIT $2",
+            FROM organisations
+            WHERE key > $1 AND ($3 = 'all' OR ($3 = 'organisation' AND key = $4) OR ($3 = 'user' AND id IN (
+                SELECT m.organisation_id FROM members m JOIN users u ON u.id = m.user_id WHERE u.key = $4
+            )))
+            ORDER BY key LIMIT $2",
         )
         .bind(page.after.as_deref().unwrap_or_default())
         .bind(rows(page.limit))
+        .bind(kind)
+        .bind(key)
         .fetch_all(&self.reads)
         .await
         .map_err(storage)?;
         records.into_iter().map(|record| Ok(record.into_stored()?.resource)).collect()
     }
+}
 
-    pub(crate) async fn update_organisation(
-        &self,
-        context: &WriteContext,
-        name: &OrganisationName,
-        patch: OrganisationPatch,
-        etag: Option<&str>,
-    ) -> Result<Organisation> {
-        let patch = &patch;
-        retrying(|| async move {
-            let mut tx = self.begin().await?;
-            if claim(&mut tx, context, SERVER, 0).await? != Claim::New {
-                drop(tx);
-                return self.organisation(name).await;
-            }
-            let Stored { id, resource: before } = lock_organisation(&mut tx, name).await?;
-            check_etag(name, etag, &before.etag)?;
-            let after = patched(&before, patch);
-            let version: i64 = sqlx::query_scalar(
-                "UPDATE organisations
-                SET display_name = $2, persist_trait_data = $3, stop_serving_flags = $4, version = version + 1
-                WHERE id = $1 RETURNING version",
-            )
+impl AccountWrite<'_> {
+    /// Creates an organisation, with a log of its own.
+    pub(super) async fn create_organisation(&mut self, organisation: &Organisation) -> Result<Organisation> {
+        let created_at = microseconds(organisation.created_at);
+        let created = Organisation { created_at, etag: "1".to_owned(), ..organisation.clone() };
+        let id: i64 = sqlx::query_scalar(
+            "INSERT INTO organisations
+                (key, display_name, persist_trait_data, stop_serving_flags, version, created_at)
+            VALUES ($1, $2, $3, $4, 1, $5) RETURNING id",
+        )
+        .bind(created.name.organisation.as_str())
+        .bind(&created.display_name)
+        .bind(created.persist_trait_data)
+        .bind(created.stop_serving_flags)
+        .bind(created_at)
+        .fetch_one(&mut *self.tx)
+        .await
+        .map_err(taken("organisation", &created.name))?;
+        sqlx::query("INSERT INTO logs (organisation_id, revision, created_at) VALUES ($1, 0, $2)")
             .bind(id)
-            .bind(&after.display_name)
-            .bind(after.persist_trait_data)
-            .bind(after.stop_serving_flags)
-            .fetch_one(&mut *tx)
+            .bind(created_at)
+            .execute(&mut *self.tx)
             .await
             .map_err(storage)?;
-            let after = Organisation { etag: version.to_string(), ..after };
-            let mut projects = Vec::new();
-            if served(&before) != served(&after) {
-                projects = touch_projects(&mut tx, context, id, &before, &after).await?;
-            }
-            for project in &projects {
-                self.announcer.within(&mut tx, *project).await.map_err(storage)?;
-            }
-            settle(tx, context).await?;
-            if !context.validate_only {
-                projects.iter().for_each(|project| self.announcer.committed(*project));
-            }
-            Ok(after)
-        })
-        .await
+        self.record(&created.name, None, Some(&created))?;
+        Ok(created)
     }
 
-    pub(crate) async fn delete_organisation(
-        &self,
+    /// Changes an organisation; what evaluation looks at takes a revision of each project.
+    pub(super) async fn update_organisation(
+        &mut self,
         context: &WriteContext,
+        name: &OrganisationName,
+        patch: &OrganisationPatch,
+        etag: Option<&str>,
+    ) -> Result<Organisation> {
+        let id = self.organisation()?;
+        let before = find_organisation(&mut self.tx, name).await?.resource;
+        check_etag(name, etag, &before.etag)?;
+        let after = patched(&before, patch);
+        let version: i64 = sqlx::query_scalar(
+            "UPDATE organisations
+            SET display_name = $2, persist_trait_data = $3, stop_serving_flags = $4, version = version + 1
+            WHERE id = $1 RETURNING version",
+        )
+        .bind(id)
+        .bind(&after.display_name)
+        .bind(after.persist_trait_data)
+        .bind(after.stop_serving_flags)
+        .fetch_one(&mut *self.tx)
+        .await
+        .map_err(storage)?;
+        let after = Organisation { etag: version.to_string(), ..after };
+        for (project, _) in std::mem::take(&mut self.held.projects) {
+            touch_project(&mut self.tx, context, project, &before, &after).await?;
+            self.touch_project(project);
+        }
+        self.record(name, Some(&before), Some(&after))?;
+        Ok(after)
+    }
+
+    /// Deletes an organisation with all that is in it.
+    pub(super) async fn delete_organisation(
+        &mut self,
         name: &OrganisationName,
         force: bool,
         etag: Option<&str>,
-    ) -> Result<()> {
-        retrying(|| async move {
-            let mut tx = self.begin().await?;
-            if claim(&mut tx, context, SERVER, 0).await? != Claim::New {
-                return Ok(());
+    ) -> Result<Organisation> {
+        let held = self.held.organisation.take().ok_or_else(|| not_found("organisation", name))?;
+        let Stored { id, resource } = held;
+        check_etag(name, etag, &resource.etag)?;
+        let projects = std::mem::take(&mut self.held.projects);
+        if !force && !projects.is_empty() {
+            let mut users = Vec::new();
+            for (_, key) in projects.iter().take(USERS_LISTED) {
+                let project =
+                    ProjectName { organisation: name.clone(), project: stored(ProjectId::parse(key))? };
+                users.push(project.to_string());
             }
-            let Stored { id, resource } = lock_organisation(&mut tx, name).await?;
-            check_etag(name, etag, &resource.etag)?;
-            let projects = lock_projects(&mut tx, id).await?;
-            if !force && !projects.is_empty() {
-                let mut users = Vec::new();
-                for (_, key) in projects.iter().take(USERS_LISTED) {
-                    let project =
-                        ProjectName { organisation: name.clone(), project: stored(ProjectId::parse(key))? };
-                    users.push(project.to_string());
-                }
-                return Err(Error::InUse { name: name.to_string(), users });
-            }
-            sqlx::query("DELETE FROM organisations WHERE id = $1")
-                .bind(id)
-                .execute(&mut *tx)
-                .await
-                .map_err(storage)?;
-            for (project, _) in &projects {
-                self.announcer.within(&mut tx, *project).await.map_err(storage)?;
-            }
-            settle(tx, context).await?;
-            if !context.validate_only {
-                projects.iter().for_each(|(project, _)| self.announcer.committed(*project));
-            }
-            Ok(())
-        })
-        .await
+            return Err(Error::InUse { name: name.to_string(), users });
+        }
+        sqlx::query("DELETE FROM organisations WHERE id = $1")
+            .bind(id)
+            .execute(&mut *self.tx)
+            .await
+            .map_err(storage)?;
+        projects.into_iter().for_each(|(project, _)| self.touch_project(project));
+        self.record(name, Some(&resource), None)?;
+        Ok(resource)
     }
 }
 
-fn patched(before: &Organisation, patch: &OrganisationPatch) -> Organisation {
+/// Returns an organisation as a patch makes it.
+pub(super) fn patched(before: &Organisation, patch: &OrganisationPatch) -> Organisation {
     let OrganisationPatch { display_name, persist_trait_data, stop_serving_flags } = patch.clone();
     Organisation {
         display_name: display_name.unwrap_or_else(|| before.display_name.clone()),
@@ -239,12 +241,15 @@ fn patched(before: &Organisation, patch: &OrganisationPatch) -> Organisation {
 }
 
 /// Returns what evaluation looks at.
-fn served(organisation: &Organisation) -> (bool, bool) {
+pub(super) fn served(organisation: &Organisation) -> (bool, bool) {
     (organisation.persist_trait_data, organisation.stop_serving_flags)
 }
 
 /// Locks an organisation's projects in the order of their numbers, which everybody keeps, and returns numbers and keys.
-async fn lock_projects(connection: &mut Connection, organisation: i64) -> Result<Vec<(i64, String)>> {
+pub(super) async fn lock_projects(
+    connection: &mut Connection,
+    organisation: i64,
+) -> Result<Vec<(i64, String)>> {
     sqlx::query_as(concat!(
         "SELECT id, key FROM projects WHERE organisation_id = $1 ORDER BY id",
         for_update!()
@@ -255,32 +260,28 @@ async fn lock_projects(connection: &mut Connection, organisation: i64) -> Result
     .map_err(storage)
 }
 
-/// Takes a revision of each project, so that evaluation looks at the organisation again.
-async fn touch_projects(
+/// Takes a revision of a project, so that evaluation looks at the organisation again.
+async fn touch_project(
     connection: &mut Connection,
     context: &WriteContext,
-    organisation: i64,
+    project: i64,
     before: &Organisation,
     after: &Organisation,
-) -> Result<Vec<i64>> {
-    let projects = lock_projects(connection, organisation).await?;
-    let entries = [entry(&before.name, Some(before), Some(after))?];
-    for (project, _) in &projects {
-        let revision: i64 = sqlx::query_scalar(
-            "UPDATE projects SET revision = revision + 1 WHERE id = $1 RETURNING revision",
-        )
-        .bind(project)
-        .fetch_one(&mut *connection)
-        .await
-        .map_err(storage)?;
-        let now = microseconds(context.now);
-        insert_change(connection, context, *project, revision, now, &entries, None).await?;
-        sqlx::query("UPDATE environments SET settings_revision = $2 WHERE project_id = $1")
+) -> Result<()> {
+    let revision: i64 =
+        sqlx::query_scalar("UPDATE projects SET revision = revision + 1 WHERE id = $1 RETURNING revision")
             .bind(project)
-            .bind(revision)
-            .execute(&mut *connection)
+            .fetch_one(&mut *connection)
             .await
             .map_err(storage)?;
-    }
-    Ok(projects.into_iter().map(|(project, _)| project).collect())
+    let entries = [entry(&before.name, Some(before), Some(after))?];
+    let now = microseconds(context.now);
+    insert_change(connection, context, project, revision, now, &entries, None).await?;
+    sqlx::query("UPDATE environments SET settings_revision = $2 WHERE project_id = $1")
+        .bind(project)
+        .bind(revision)
+        .execute(connection)
+        .await
+        .map_err(storage)?;
+    Ok(())
 }

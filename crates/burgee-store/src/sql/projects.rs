@@ -1,17 +1,22 @@
 //! Projects.
 
 use burgee_core::change::WriteContext;
+use burgee_core::grant::Grantee;
 use burgee_core::limits::USERS_LISTED;
 use burgee_core::name::{
     EnvironmentId, EnvironmentName, FeatureKey, FeatureName, OrganisationName, ProjectId, ProjectName,
 };
+use burgee_core::permission::Place;
 use burgee_core::project::{Project, ProjectPatch};
-use burgee_core::store::Page;
+use burgee_core::store::{Page, ProjectRef, Wakeup};
 use burgee_core::{Error, Result};
 use chrono::{DateTime, Utc};
 
-use super::organisations::{check_etag, lock_organisation, organisation_id, settle};
-use super::requests::{Claim, SERVER, claim};
+use super::account_write::AccountWrite;
+use super::grants::grants_on_project;
+use super::new_grants::grant_to_creator;
+use super::organisations::{check_etag, lock_organisation, organisation_id};
+use super::requests::{Claim, claim, log_scope};
 use super::write::{Stored, Write, check_limit, entry, insert_change, microseconds, not_found, taken};
 use super::{Backend, Connection, rows};
 use crate::error::{storage, stored};
@@ -68,46 +73,72 @@ pub(super) async fn find_project(connection: &mut Connection, name: &ProjectName
 }
 
 impl Backend {
-    pub(crate) async fn create_project(&self, context: &WriteContext, project: Project) -> Result<Project> {
-        let project = &project;
-        retrying(|| async move {
-            let mut tx = self.begin().await?;
-            if claim(&mut tx, context, SERVER, 0).await? != Claim::New {
-                drop(tx);
-                return self.project(&project.name).await;
-            }
-            let organisation = lock_organisation(&mut tx, &project.name.organisation).await?.id;
-            let projects: i64 = sqlx::query_scalar("SELECT count(*) FROM projects WHERE organisation_id = $1")
-                .bind(organisation)
-                .fetch_one(&mut *tx)
-                .await
-                .map_err(storage)?;
-            check_limit("projects_per_organisation", self.limits.projects_per_organisation, projects)?;
-            let created_at = microseconds(project.created_at);
-            let created = Project { revision: 1, created_at, etag: "1".to_owned(), ..project.clone() };
-            let id: i64 = sqlx::query_scalar(
-                "INSERT INTO projects
-                    (organisation_id, key, display_name, prevent_flag_defaults, revision, settings_revision, created_at)
-                VALUES ($1, $2, $3, $4, 1, 1, $5) RETURNING id",
-            )
+    pub(crate) async fn create_project(
+        &self,
+        context: &WriteContext,
+        project: Project,
+        creator: Option<Grantee>,
+    ) -> Result<Project> {
+        retrying(|| self.create_project_once(context, &project, creator.as_ref())).await
+    }
+
+    async fn create_project_once(
+        &self,
+        context: &WriteContext,
+        project: &Project,
+        creator: Option<&Grantee>,
+    ) -> Result<Project> {
+        let mut tx = self.begin().await?;
+        let organisation = lock_organisation(&mut tx, &project.name.organisation).await?.id;
+        super::account_write::ensure_log(&mut tx, organisation, context.now).await?;
+        let log: i64 = sqlx::query_scalar("SELECT id FROM logs WHERE organisation_id = $1")
             .bind(organisation)
-            .bind(created.name.project.as_str())
-            .bind(&created.display_name)
-            .bind(created.prevent_flag_defaults)
-            .bind(created_at)
             .fetch_one(&mut *tx)
             .await
-            .map_err(taken("project", &created.name))?;
-            let entries = [entry(&created.name, None, Some(&created))?];
-            insert_change(&mut tx, context, id, 1, microseconds(context.now), &entries, None).await?;
-            self.announcer.within(&mut tx, id).await.map_err(storage)?;
-            settle(tx, context).await?;
-            if !context.validate_only {
-                self.announcer.committed(id);
-            }
-            Ok(created)
-        })
+            .map_err(storage)?;
+        if claim(&mut tx, context, &log_scope(log), 1).await? != Claim::New {
+            drop(tx);
+            return self.project(&project.name).await;
+        }
+        let projects: i64 = sqlx::query_scalar("SELECT count(*) FROM projects WHERE organisation_id = $1")
+            .bind(organisation)
+            .fetch_one(&mut *tx)
+            .await
+            .map_err(storage)?;
+        check_limit("projects_per_organisation", self.limits.projects_per_organisation, projects)?;
+        let created_at = microseconds(project.created_at);
+        let created = Project { revision: 1, created_at, etag: "1".to_owned(), ..project.clone() };
+        let id: i64 = sqlx::query_scalar(
+            "INSERT INTO projects
+                (organisation_id, key, display_name, prevent_flag_defaults, revision, settings_revision, created_at)
+            VALUES ($1, $2, $3, $4, 1, 1, $5) RETURNING id",
+        )
+        .bind(organisation)
+        .bind(created.name.project.as_str())
+        .bind(&created.display_name)
+        .bind(created.prevent_flag_defaults)
+        .bind(created_at)
+        .fetch_one(&mut *tx)
         .await
+        .map_err(taken("project", &created.name))?;
+        let (now, mut entries) =
+            (microseconds(context.now), vec![entry(&created.name, None, Some(&created))?]);
+        if let Some(creator) = creator {
+            let place = Place::Project(created.name.clone());
+            if let Some(grant) = grant_to_creator(&mut tx, &self.limits, creator, place, now).await? {
+                entries.push(entry(&grant.name, None, Some(&grant))?);
+            }
+        }
+        insert_change(&mut tx, context, id, 1, now, &entries, None).await?;
+        if context.validate_only {
+            tx.rollback().await.map_err(storage)?;
+            return Ok(created);
+        }
+        let wakeup = Wakeup::Project(ProjectRef(id));
+        self.announcer.within(&mut tx, wakeup).await.map_err(storage)?;
+        tx.commit().await.map_err(storage)?;
+        self.announcer.committed(wakeup);
+        Ok(created)
     }
 
     pub(crate) async fn project(&self, name: &ProjectName) -> Result<Project> {
@@ -134,47 +165,49 @@ impl Backend {
         .map_err(storage)?;
         records.into_iter().map(|record| Ok(record.into_stored(organisation)?.resource)).collect()
     }
+}
 
-    pub(crate) async fn delete_project(
-        &self,
-        context: &WriteContext,
+/// Waits for a write of a project's configuration, and keeps others from beginning. Returns its number and key, if it exists.
+pub(super) async fn lock_project(
+    connection: &mut Connection,
+    organisation: i64,
+    name: &ProjectName,
+) -> Result<Option<(i64, String)>> {
+    sqlx::query_as(concat!(
+        "SELECT id, key FROM projects WHERE organisation_id = $1 AND key = $2",
+        for_update!()
+    ))
+    .bind(organisation)
+    .bind(name.project.as_str())
+    .fetch_optional(connection)
+    .await
+    .map_err(storage)
+}
+
+impl AccountWrite<'_> {
+    /// Deletes a project with all that is in it, and what was granted on it.
+    pub(super) async fn delete_project(
+        &mut self,
         name: &ProjectName,
         force: bool,
         etag: Option<&str>,
-    ) -> Result<()> {
-        retrying(|| async move {
-            let mut tx = self.begin().await?;
-            if claim(&mut tx, context, SERVER, 0).await? != Claim::New {
-                return Ok(());
-            }
-            let id = project_id(&mut tx, name).await?;
-            // Waits for a write of the project's configuration, and keeps others from beginning.
-            let locked = sqlx::query(concat!("SELECT id FROM projects WHERE id = $1", for_update!()))
-                .bind(id)
-                .fetch_optional(&mut *tx)
-                .await
-                .map_err(storage)?;
-            if locked.is_none() {
-                return Err(not_found("project", name));
-            }
-            let project = find_project(&mut tx, name).await?.resource;
-            check_etag(name, etag, &project.etag)?;
-            if !force {
-                check_unused(&mut tx, id, name).await?;
-            }
-            sqlx::query("DELETE FROM projects WHERE id = $1")
-                .bind(id)
-                .execute(&mut *tx)
-                .await
-                .map_err(storage)?;
-            self.announcer.within(&mut tx, id).await.map_err(storage)?;
-            settle(tx, context).await?;
-            if !context.validate_only {
-                self.announcer.committed(id);
-            }
-            Ok(())
-        })
-        .await
+    ) -> Result<Project> {
+        let (id, _) = self.held.projects.pop().ok_or_else(|| not_found("project", name))?;
+        let project = find_project(&mut self.tx, name).await?.resource;
+        check_etag(name, etag, &project.etag)?;
+        if !force {
+            check_unused(&mut self.tx, id, name).await?;
+        }
+        let grants = grants_on_project(&mut self.tx, id).await?;
+        sqlx::query("DELETE FROM projects WHERE id = $1")
+            .bind(id)
+            .execute(&mut *self.tx)
+            .await
+            .map_err(storage)?;
+        self.touch_project(id);
+        self.record(name, Some(&project), None)?;
+        self.record_revoked(&grants)?;
+        Ok(project)
     }
 }
 

@@ -7,8 +7,6 @@ use chrono::TimeDelta;
 use super::Connection;
 use crate::error::storage;
 
-/// The scope of request ids of writes outside of projects.
-pub(super) const SERVER: &str = "server";
 /// How long a request id is remembered.
 const REMEMBERED: TimeDelta = TimeDelta::hours(24);
 /// Forgotten requests that one write removes.
@@ -19,12 +17,17 @@ pub(super) fn project_scope(project: i64) -> String {
     format!("projects/{project}")
 }
 
+/// Returns the scope of request ids of writes outside of projects.
+pub(super) fn log_scope(log: i64) -> String {
+    format!("logs/{log}")
+}
+
 /// What a request id says about a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Claim {
     /// It is to be carried out.
     New,
-    /// It was carried out, as this revision (0 outside of projects).
+    /// It was carried out, as this revision.
     Replayed(i64),
 }
 

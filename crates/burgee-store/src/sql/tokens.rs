@@ -1,45 +1,37 @@
 //! Tokens of the management API.
 
 use burgee_core::Result;
-use burgee_core::access::{SecretHash, Token};
-use burgee_core::change::WriteContext;
-use burgee_core::name::{OrganisationId, OrganisationName, TokenId, TokenName, TokenOwner, UserId, UserName};
-use burgee_core::store::{Page, TokenCaller};
+use burgee_core::access::{StoredSecret, Token};
+use burgee_core::name::{TokenId, TokenName, TokenOwner};
+use burgee_core::store::Page;
 use chrono::{DateTime, Utc};
 
-use super::organisations::{organisation_id, settle};
-use super::requests::{Claim, SERVER, claim};
+use super::account_write::AccountWrite;
+use super::organisations::organisation_id;
 use super::users::user_id;
-use super::write::{check_limit, microseconds, not_found, taken};
+use super::write::{Stored, check_limit, microseconds, not_found, taken};
 use super::{Backend, Connection, rows};
-use crate::error::{corrupt, storage, stored};
-use crate::retry::retrying;
+use crate::error::{storage, stored};
 
 #[derive(sqlx::FromRow)]
 struct TokenRecord {
+    id: i64,
     key: String,
     display_name: String,
     hint: String,
     created_at: DateTime<Utc>,
     expires_at: Option<DateTime<Utc>>,
     revoked_at: Option<DateTime<Utc>>,
+    last_used_at: Option<DateTime<Utc>>,
 }
 
 impl TokenRecord {
-    fn into_token(self, owner: TokenOwner) -> Result<Token> {
-        let Self { key, display_name, hint, created_at, expires_at, revoked_at } = self;
+    fn into_stored(self, owner: TokenOwner) -> Result<Stored<Token>> {
+        let Self { id, key, display_name, hint, created_at, expires_at, revoked_at, last_used_at } = self;
         let name = TokenName { owner, token: stored(TokenId::parse(&key))? };
-        Ok(Token { name, display_name, hint, created_at, expires_at, revoked_at })
+        let resource = Token { name, display_name, hint, created_at, expires_at, revoked_at, last_used_at };
+        Ok(Stored { id, resource })
     }
-}
-
-#[derive(sqlx::FromRow)]
-struct CallerRecord {
-    #[sqlx(flatten)]
-    token: TokenRecord,
-    user_key: Option<String>,
-    organisation_key: Option<String>,
-    administrator: Option<bool>,
 }
 
 /// The number of a token's owner, as a user and as an organisation: exactly one is set.
@@ -52,10 +44,11 @@ async fn owner_ids(connection: &mut Connection, owner: &TokenOwner) -> Result<(O
     })
 }
 
-async fn token(connection: &mut Connection, name: &TokenName) -> Result<Token> {
+/// Finds a token.
+pub(super) async fn find_token(connection: &mut Connection, name: &TokenName) -> Result<Stored<Token>> {
     let (user, organisation) = owner_ids(connection, &name.owner).await?;
     let record: Option<TokenRecord> = sqlx::query_as(
-        "SELECT key, display_name, hint, created_at, expires_at, revoked_at
+        "SELECT id, key, display_name, hint, created_at, expires_at, revoked_at, last_used_at
         FROM tokens WHERE (user_id = $1 OR organisation_id = $2) AND key = $3",
     )
     .bind(user)
@@ -64,31 +57,35 @@ async fn token(connection: &mut Connection, name: &TokenName) -> Result<Token> {
     .fetch_optional(connection)
     .await
     .map_err(storage)?;
-    record.ok_or_else(|| not_found("token", name))?.into_token(name.owner.clone())
+    record.ok_or_else(|| not_found("token", name))?.into_stored(name.owner.clone())
 }
 
 /// Adds a token.
 pub(super) async fn insert_token(
     connection: &mut Connection,
     token: &Token,
-    hash: &SecretHash,
+    secret: &StoredSecret,
 ) -> Result<Token> {
     let (user, organisation) = owner_ids(connection, &token.name.owner).await?;
     let created = Token {
         created_at: microseconds(token.created_at),
         expires_at: token.expires_at.map(microseconds),
         revoked_at: None,
+        last_used_at: None,
         ..token.clone()
     };
     sqlx::query(
-        "INSERT INTO tokens (user_id, organisation_id, key, display_name, hash, hint, created_at, expires_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        "INSERT INTO tokens
+            (user_id, organisation_id, key, display_name, lookup, salt, hash, hint, created_at, expires_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
     )
     .bind(user)
     .bind(organisation)
     .bind(created.name.token.as_str())
     .bind(&created.display_name)
-    .bind(hash.as_bytes())
+    .bind(&secret.lookup)
+    .bind(secret.salt.as_ref().map(|salt| &salt[..]))
+    .bind(&secret.hash[..])
     .bind(&created.hint)
     .bind(created.created_at)
     .bind(created.expires_at)
@@ -99,39 +96,11 @@ pub(super) async fn insert_token(
 }
 
 impl Backend {
-    pub(crate) async fn create_token(
-        &self,
-        context: &WriteContext,
-        token: Token,
-        hash: SecretHash,
-    ) -> Result<(Token, bool)> {
-        let (token, hash) = (&token, &hash);
-        retrying(|| async move {
-            let mut tx = self.begin().await?;
-            if claim(&mut tx, context, SERVER, 0).await? != Claim::New {
-                return Ok((self::token(&mut tx, &token.name).await?, true));
-            }
-            let (user, organisation) = owner_ids(&mut tx, &token.name.owner).await?;
-            let tokens: i64 =
-                sqlx::query_scalar("SELECT count(*) FROM tokens WHERE user_id = $1 OR organisation_id = $2")
-                    .bind(user)
-                    .bind(organisation)
-                    .fetch_one(&mut *tx)
-                    .await
-                    .map_err(storage)?;
-            check_limit("tokens_per_owner", self.limits.tokens_per_owner, tokens)?;
-            let created = insert_token(&mut tx, token, hash).await?;
-            settle(tx, context).await?;
-            Ok((created, false))
-        })
-        .await
-    }
-
     pub(crate) async fn tokens(&self, owner: &TokenOwner, page: &Page) -> Result<Vec<Token>> {
         let mut tx = self.snapshot().await?;
         let (user, organisation) = owner_ids(&mut tx, owner).await?;
         let records: Vec<TokenRecord> = sqlx::query_as(
-            "SELECT key, display_name, hint, created_at, expires_at, revoked_at
+            "SELECT id, key, display_name, hint, created_at, expires_at, revoked_at, last_used_at
             FROM tokens WHERE (user_id = $1 OR organisation_id = $2) AND key > $3 ORDER BY key LIMIT $4",
         )
         .bind(user)
@@ -141,56 +110,41 @@ impl Backend {
         .fetch_all(&mut *tx)
         .await
         .map_err(storage)?;
-        records.into_iter().map(|record| record.into_token(owner.clone())).collect()
+        records.into_iter().map(|record| Ok(record.into_stored(owner.clone())?.resource)).collect()
+    }
+}
+
+impl AccountWrite<'_> {
+    /// Creates a token.
+    pub(super) async fn create_token(&mut self, token: &Token, secret: &StoredSecret) -> Result<Token> {
+        let (user, organisation) = owner_ids(&mut self.tx, &token.name.owner).await?;
+        let tokens: i64 =
+            sqlx::query_scalar("SELECT count(*) FROM tokens WHERE user_id = $1 OR organisation_id = $2")
+                .bind(user)
+                .bind(organisation)
+                .fetch_one(&mut *self.tx)
+                .await
+                .map_err(storage)?;
+        check_limit("tokens_per_owner", self.limits.tokens_per_owner, tokens)?;
+        let created = insert_token(&mut self.tx, token, secret).await?;
+        self.record(&created.name, None, Some(&created))?;
+        Ok(created)
     }
 
-    pub(crate) async fn revoke_token(&self, context: &WriteContext, name: &TokenName) -> Result<Token> {
-        retrying(|| async move {
-            let mut tx = self.begin().await?;
-            if claim(&mut tx, context, SERVER, 0).await? != Claim::New {
-                return token(&mut tx, name).await;
-            }
-            let (user, organisation) = owner_ids(&mut tx, &name.owner).await?;
-            sqlx::query(
-                "UPDATE tokens SET revoked_at = $4
-                WHERE (user_id = $1 OR organisation_id = $2) AND key = $3 AND revoked_at IS NULL",
-            )
-            .bind(user)
-            .bind(organisation)
-            .bind(name.token.as_str())
-            .bind(microseconds(context.now))
-            .execute(&mut *tx)
+    /// Makes a token useless; doing so again changes nothing.
+    pub(super) async fn revoke_token(&mut self, name: &TokenName) -> Result<Token> {
+        let Stored { id, resource: before } = find_token(&mut self.tx, name).await?;
+        if before.revoked_at.is_some() {
+            return Ok(before);
+        }
+        let after = Token { revoked_at: Some(self.now), ..before.clone() };
+        sqlx::query("UPDATE tokens SET revoked_at = $2 WHERE id = $1")
+            .bind(id)
+            .bind(after.revoked_at)
+            .execute(&mut *self.tx)
             .await
             .map_err(storage)?;
-            let revoked = token(&mut tx, name).await?;
-            settle(tx, context).await?;
-            Ok(revoked)
-        })
-        .await
-    }
-
-    pub(crate) async fn token_caller(&self, hash: &SecretHash) -> Result<Option<TokenCaller>> {
-        let record: Option<CallerRecord> = sqlx::query_as(
-            "SELECT t.key, t.display_name, t.hint, t.created_at, t.expires_at, t.revoked_at,
-                u.key AS user_key, o.key AS organisation_key, u.administrator
-            FROM tokens t LEFT JOIN users u ON u.id = t.user_id LEFT JOIN organisations o ON o.id = t.organisation_id
-            WHERE t.hash = $1 AND t.revoked_at IS NULL",
-        )
-        .bind(hash.as_bytes())
-        .fetch_optional(&self.reads)
-        .await
-        .map_err(storage)?;
-        let Some(CallerRecord { token, user_key, organisation_key, administrator }) = record else {
-            return Ok(None);
-        };
-        let owner = match (user_key, organisation_key) {
-            (Some(key), _) => TokenOwner::User(UserName { user: stored(UserId::parse(&key))? }),
-            (None, Some(key)) => TokenOwner::Organisation(OrganisationName {
-                organisation: stored(OrganisationId::parse(&key))?,
-            }),
-            (None, None) => return Err(corrupt("a stored token has no owner".to_owned())),
-        };
-        let token = token.into_token(owner)?;
-        Ok(Some(TokenCaller { token, administrator: administrator.unwrap_or(false) }))
+        self.record(name, Some(&before), Some(&after))?;
+        Ok(after)
     }
 }

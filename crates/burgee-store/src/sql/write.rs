@@ -6,6 +6,7 @@ use std::fmt::Display;
 use burgee_core::change::{ChangeEntry, ChangeKind, WriteContext};
 use burgee_core::limits::Limits;
 use burgee_core::name::ProjectName;
+use burgee_core::store::{ProjectRef, Wakeup};
 use burgee_core::{Error, Result};
 use chrono::{DateTime, SubsecRound, Utc};
 use serde::Serialize;
@@ -13,6 +14,7 @@ use sqlx::Transaction;
 use sqlx::types::Json;
 
 use super::super::dialect::{Db, list};
+use super::organisations::lock_organisation;
 use super::{Backend, Connection};
 use crate::error::{corrupt, storage};
 
@@ -55,7 +57,26 @@ impl<'a> Write<'a> {
         name: &ProjectName,
         context: &WriteContext,
     ) -> Result<Self> {
+        Self::begin_in(backend, backend.begin().await?, name, context).await
+    }
+
+    /// Begins a write that also grants something, which nobody else in the organisation may do meanwhile.
+    pub(super) async fn begin_granting(
+        backend: &'a Backend,
+        name: &ProjectName,
+        context: &WriteContext,
+    ) -> Result<Self> {
         let mut tx = backend.begin().await?;
+        lock_organisation(&mut tx, &name.organisation).await?;
+        Self::begin_in(backend, tx, name, context).await
+    }
+
+    async fn begin_in(
+        backend: &'a Backend,
+        mut tx: Transaction<'static, Db>,
+        name: &ProjectName,
+        context: &WriteContext,
+    ) -> Result<Self> {
         // Taking the project's row first makes the order of revisions the order of commits.
         let project: Option<(i64, i64, bool)> = sqlx::query_as(
             "UPDATE projects SET revision = revision + 1
@@ -143,9 +164,10 @@ impl<'a> Write<'a> {
             return Ok(self.revision - 1);
         }
         self.log(context).await?;
-        backend.announcer.within(&mut self.tx, self.project).await.map_err(storage)?;
+        let wakeup = Wakeup::Project(ProjectRef(self.project));
+        backend.announcer.within(&mut self.tx, wakeup).await.map_err(storage)?;
         self.tx.commit().await.map_err(storage)?;
-        backend.announcer.committed(self.project);
+        backend.announcer.committed(wakeup);
         Ok(self.revision)
     }
 
@@ -167,8 +189,10 @@ pub(super) async fn insert_change(
     touched: Option<&BTreeSet<i64>>,
 ) -> Result<()> {
     sqlx::query(
-        "INSERT INTO changes (project_id, revision, created_at, actor, method, request_id, reason, entries, touched)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        "INSERT INTO changes
+            (project_id, revision, created_at, actor, method, request_id, reason, entries, touched, credential,
+                on_behalf_of, address)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
     )
     .bind(project)
     .bind(revision)
@@ -179,6 +203,9 @@ pub(super) async fn insert_change(
     .bind(&context.reason)
     .bind(Json(entries))
     .bind(touched.map(list))
+    .bind(&context.credential)
+    .bind(&context.on_behalf_of)
+    .bind(&context.address)
     .execute(connection)
     .await
     .map_err(storage)?;

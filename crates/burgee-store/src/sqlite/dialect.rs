@@ -1,6 +1,6 @@
 //! The words that PostgreSQL and SQLite spell differently: `postgres/dialect.rs` has the same names.
 
-use burgee_core::store::{ProjectRef, Wakeup};
+use burgee_core::store::Wakeup;
 use serde::Serialize;
 use sqlx::types::Json;
 use sqlx::{Sqlite, SqliteConnection};
@@ -90,14 +90,18 @@ impl Default for Announcer {
 
 impl Announcer {
     /// Has nothing to do before the commit.
-    pub(crate) async fn within(&self, _connection: &mut SqliteConnection, _project: i64) -> sqlx::Result<()> {
+    pub(crate) async fn within(
+        &self,
+        _connection: &mut SqliteConnection,
+        _wakeup: Wakeup,
+    ) -> sqlx::Result<()> {
         Ok(())
     }
 
-    /// Announces a project's new revision, or its end.
-    pub(crate) fn committed(&self, project: i64) {
+    /// Announces a new revision, or the end of what had revisions.
+    pub(crate) fn committed(&self, wakeup: Wakeup) {
         // Without a listener there is nobody to tell.
-        let _ = self.sender.send(Wakeup::Project(ProjectRef(project)));
+        let _ = self.sender.send(wakeup);
     }
 
     /// Returns a receiver of what is announced from now on.

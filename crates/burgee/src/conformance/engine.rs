@@ -87,6 +87,7 @@ fn rules<'a>(model: &'a Model, variants: &mut Vec<&'a Variant>) -> EnvironmentRu
         key: feature.key.clone(),
         revision: 0,
         server_side_only: false,
+        tags: Vec::new(),
         state: state(&feature.state),
         segment_overrides: feature
             .segment_overrides
