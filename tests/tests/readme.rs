@@ -130,6 +130,19 @@ fn blocks(section: &str) -> Vec<String> {
 }
 
 #[tokio::test]
+async fn a_team_is_set_up_as_it_stands() {
+    let shell = Shell::new().await;
+    let mut printed = Vec::new();
+    for block in blocks("Share it with a team") {
+        printed.push(shell.run(&block).await);
+    }
+    assert_eq!(printed.len(), 5);
+    assert!(printed[1].contains("users/grace") && printed[1].contains("bgu_"), "{}", printed[1]);
+    assert!(printed[3].contains("PERMISSION_UPDATE_FEATURE_STATE"), "{}", printed[3]);
+    assert!(printed[4].contains("PermissionService/CreateGrant"), "{}", printed[4]);
+}
+
+#[tokio::test]
 async fn the_tour_works_as_it_stands() {
     let shell = Shell::new().await;
     let mut follower = None;
