@@ -6,8 +6,9 @@ use std::collections::HashMap;
 
 use burgee_proto::evaluation::v1::evaluation_service_client::EvaluationServiceClient;
 use burgee_proto::evaluation::v1::{EvaluateFlagsRequest, WatchFlagsRequest};
-use burgee_proto::management::v1::CreateEnvironmentKeyRequest;
 use burgee_proto::management::v1::environment_service_client::EnvironmentServiceClient;
+use burgee_proto::management::v1::user_service_client::UserServiceClient;
+use burgee_proto::management::v1::{CreateEnvironmentKeyRequest, GetCurrentUserRequest};
 use burgee_proto::status::reason;
 use burgee_proto::v1 as pb;
 use burgee_tests::fixture::{ENVIRONMENT, Fixture};
@@ -161,4 +162,42 @@ async fn a_key_has_so_many_streams_on_all_connections_together() {
     while open(one, world.channel.clone()).await.is_err() {
         tokio::task::yield_now().await;
     }
+}
+
+/// A call of management as if by a proxy, for whom it calls in `x-forwarded-for`.
+async fn call(world: &World, secret: &str, address: &str) -> Result<(), Status> {
+    let mut users = UserServiceClient::new(world.server.management_channel().await);
+    let mut request = tonic::Request::new(GetCurrentUserRequest {});
+    request.metadata_mut().insert("authorization", format!("Bearer {secret}").parse().unwrap());
+    request.metadata_mut().insert("x-forwarded-for", address.parse().unwrap());
+    users.get_current_user(request).await.map(drop)
+}
+
+#[tokio::test]
+async fn settings_of_management_are_in_force_and_counted() {
+    let settings = [
+        ["--requests-per-token-per-second", "1", "--requests-per-token-burst", "50"],
+        ["--sign-in-failures-per-minute", "3", "--trusted-proxies", "127.0.0.0/8"],
+    ];
+    let world = World::new(&settings.concat()).await;
+    let count = async |name: &str| value(&world.server, &format!("burgee_management_{name}_total")).await;
+    for _ in 0..3 {
+        let status = call(&world, "bgt_guess", "192.0.2.1").await.unwrap_err();
+        assert_eq!(reason(&status).as_deref(), Some("CREDENTIAL_INVALID"));
+    }
+    let status = call(&world, "bgt_guess", "192.0.2.1").await.unwrap_err();
+    assert_eq!(reason(&status).as_deref(), Some("SIGN_IN_LIMIT_EXCEEDED"));
+    // Others behind the same proxy are others.
+    let status = call(&world, "bgt_guess", "192.0.2.2").await.unwrap_err();
+    assert_eq!(reason(&status).as_deref(), Some("CREDENTIAL_INVALID"));
+    assert_eq!((count("sign_ins_failed").await, count("sign_ins_refused").await), (4.0, 1.0));
+
+    let token = world.server.credentials.token.clone();
+    let refusal = loop {
+        if let Err(status) = call(&world, &token, "192.0.2.3").await {
+            break status;
+        }
+    };
+    assert_eq!(reason(&refusal).as_deref(), Some("REQUEST_LIMIT_EXCEEDED"), "{refusal:?}");
+    assert!(count("requests_limited").await >= 1.0);
 }

@@ -178,9 +178,19 @@ fn evaluation_cases() -> Vec<(&'static str, pb::KeyScope, Vec<u8>)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_evaluation_method_asks_for_a_key_with_its_scope() {
+async fn every_evaluation_method_asks_for_a_key_with_its_scope_on_postgres() {
+    check_keys(&Cluster::shared().database().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_evaluation_method_asks_for_a_key_with_its_scope_on_sqlite() {
     let folder = tempfile::tempdir().unwrap();
-    let world = World::start(&format!("sqlite:{}", folder.path().join("burgee.db").display())).await;
+    check_keys(&format!("sqlite:{}", folder.path().join("burgee.db").display())).await;
+}
+
+/// Calls every method with every kind of key with every scope, of every environment.
+async fn check_keys(database_url: &str) {
+    let world = World::start(database_url).await;
     let address = world.process.evaluation.unwrap();
     let server = Server::connect(address, "burgee.evaluation.v1").await;
     let found = methods(address, PACKAGES[1]).await;
@@ -189,7 +199,6 @@ async fn every_evaluation_method_asks_for_a_key_with_its_scope() {
         cases.iter().map(|(method, ..)| format!("burgee.evaluation.v1.EvaluationService/{method}")).collect();
     assert_eq!(found, known, "every method has a case");
 
-    let environment = &world.places[0].environment;
     let all = [
         (
             pb::KeyKind::ServerSide,
@@ -202,12 +211,14 @@ async fn every_evaluation_method_asks_for_a_key_with_its_scope() {
         ),
         (pb::KeyKind::ClientSide, vec![pb::KeyScope::Evaluate, pb::KeyScope::Identify]),
     ];
-    for (kind, scopes) in all {
-        for only in scopes {
+    let environments = world.places.iter().map(|place| &place.environment);
+    for (environment, (kind, scopes)) in environments.flat_map(|name| all.iter().map(move |all| (name, all)))
+    {
+        for &only in scopes {
             let id =
                 format!("{}-{}", kind.as_str_name(), only.as_str_name()).to_lowercase().replace('_', "-");
             let key =
-                pb::EnvironmentKey { kind: kind.into(), scopes: vec![only.into()], ..Default::default() };
+                pb::EnvironmentKey { kind: (*kind).into(), scopes: vec![only.into()], ..Default::default() };
             let secret = world.create_key(environment, &id, key).await;
             for (method, scope, request) in &cases {
                 let path = format!("EvaluationService/{method}");
