@@ -10,3 +10,6 @@ mod secrets;
 mod sign_in;
 mod walk;
 mod world;
+
+/// What takes all of the machine holds this together; what looks at how long something takes holds it alone.
+static MACHINE: tokio::sync::RwLock<()> = tokio::sync::RwLock::const_new(());

@@ -155,6 +155,7 @@ fn comparable(outcome: Outcome, case: &Case) -> Outcome {
 }
 
 async fn check_all(database_url: &str) {
+    let _busy = crate::MACHINE.read().await;
     let world = World::start(database_url).await;
     let actors = world.actors().await;
     assert!(actors.len() > 50, "{}", actors.len());

@@ -52,6 +52,7 @@ async fn check_ended(done: Instant, streams: Vec<impl Future<Output = (Instant, 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn streams_of_management_end_with_the_right_to_them_on_every_replica() {
+    let _alone = crate::MACHINE.write().await;
     let database = Cluster::shared().database().await;
     let world = World::start(&database).await;
     let replica = Process::serve_some(&database, true, false, &[]).await;
@@ -143,6 +144,7 @@ async fn watch_flags(server: &Process, secret: &str) -> impl Future<Output = Ins
 
 #[tokio::test(flavor = "multi_thread")]
 async fn streams_of_evaluation_end_with_their_key_on_every_replica() {
+    let _alone = crate::MACHINE.write().await;
     let database = Cluster::shared().database().await;
     let world = World::start(&database).await;
     let replica = Process::serve_some(&database, false, true, &[]).await;

@@ -70,6 +70,7 @@ fn reason(status: &Status) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_method_asks_who_calls_and_whether_they_may() {
+    let _busy = crate::MACHINE.read().await;
     let world = World::start(&Cluster::shared().database().await).await;
     let found = methods(world.process.management.unwrap(), PACKAGES[0]).await;
     let known: BTreeSet<_> = CASES.iter().map(|case| format!("burgee.management.v1.{}", case.path)).collect();
@@ -190,6 +191,7 @@ async fn every_evaluation_method_asks_for_a_key_with_its_scope_on_sqlite() {
 
 /// Calls every method with every kind of key with every scope, of every environment.
 async fn check_keys(database_url: &str) {
+    let _busy = crate::MACHINE.read().await;
     let world = World::start(database_url).await;
     let address = world.process.evaluation.unwrap();
     let server = Server::connect(address, "burgee.evaluation.v1").await;

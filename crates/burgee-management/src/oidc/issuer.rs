@@ -116,7 +116,7 @@ pub struct IssuerSettings {
     /// any, a token must have an address that the issuer has verified. \[default: any address, or none\]
     #[serde(default)]
     pub email_domains: Vec<String>,
-    /// The claim with the groups of a person, as a path such as `realm_access.roles`. \[default: no groups\]
+    /// The claim with the groups of a person in `organisation`, as a path such as `realm_access.roles`. \[default: no groups\]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub groups_claim: Option<String>,
     /// Whether people who sign in for the first time get an account. \[default: false\]
