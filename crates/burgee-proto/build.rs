@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
 use prost::Message as _;
+use tonic_prost_build::FileDescriptorSet;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let root = PathBuf::from("../../proto");
@@ -15,7 +16,27 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let descriptors = protox::compile(&files, [&root])?;
     let out = PathBuf::from(env::var("OUT_DIR")?);
     fs::write(out.join("descriptors.bin"), descriptors.encode_to_vec())?;
-    tonic_prost_build::configure().btree_map(".").compile_fds(descriptors)?;
+    tonic_prost_build::configure().btree_map(".").compile_fds(descriptors.clone())?;
+    encoded_server(&out, descriptors)
+}
+
+/// Generates the server of the evaluation service once more: with responses that are encoded already.
+fn encoded_server(out: &Path, mut descriptors: FileDescriptorSet) -> Result<(), Box<dyn std::error::Error>> {
+    descriptors.file.retain(|file| file.package() == "burgee.evaluation.v1");
+    let mut builder = tonic_prost_build::configure()
+        .build_client(false)
+        .codec_path("crate::encoded::EncodedCodec")
+        .extern_path(".burgee.v1", "crate::v1")
+        .extern_path(".burgee.evaluation.v1", "crate::evaluation::v1");
+    for method in descriptors.file.iter().flat_map(|file| &file.service).flat_map(|service| &service.method) {
+        let response = method.output_type();
+        let name = response.rsplit('.').next().unwrap_or_default();
+        let encoded = format!("crate::encoded::Encoded<crate::evaluation::v1::{name}>");
+        builder = builder.extern_path(response, encoded);
+    }
+    let folder = out.join("encoded");
+    fs::create_dir_all(&folder)?;
+    builder.out_dir(folder).compile_fds(descriptors)?;
     Ok(())
 }
 

@@ -195,7 +195,7 @@ impl Subscriber {
     /// Takes what is there, and waits for no more.
     fn take(&mut self) {
         while let Some(message) = tokio::task::unconstrained(self.stream.next()).now_or_never() {
-            let message = message.expect("the stream goes on").unwrap();
+            let message = message.expect("the stream goes on").unwrap().decode().unwrap();
             self.parts.extend(message.event);
             if message.resume_token.is_empty() {
                 continue;

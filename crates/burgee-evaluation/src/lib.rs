@@ -55,7 +55,7 @@ use std::sync::Arc;
 use burgee_core::rate::RequestLimiter;
 use burgee_core::store::{FlagFeed, IdentityStore};
 use burgee_core::{Error, Result};
-use burgee_proto::evaluation::v1::evaluation_service_server::EvaluationServiceServer;
+use burgee_proto::evaluation::encoded::evaluation_service_server::EvaluationServiceServer;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use burgee_core::Result;
+use burgee_proto::encoded::Encoded;
+use burgee_proto::evaluation::encoded::evaluation_service_server::EvaluationService;
 use burgee_proto::evaluation::v1 as pb;
-use burgee_proto::evaluation::v1::evaluation_service_server::EvaluationService;
 use burgee_proto::status::status;
 use tonic::{Request, Response, Status};
 
@@ -12,6 +13,7 @@ use crate::watch_flags::Responses;
 use crate::{Shared, evaluate, identify, watch_flags};
 
 type Reply<T> = Result<Response<T>, Status>;
+type EncodedReply<T> = Reply<Encoded<T>>;
 
 /// Serves `burgee.evaluation.v1.EvaluationService`.
 pub(crate) struct Service(pub(crate) Arc<Shared>);
@@ -24,7 +26,7 @@ impl EvaluationService for Service {
     async fn evaluate_flags(
         &self,
         request: Request<pb::EvaluateFlagsRequest>,
-    ) -> Reply<pb::EvaluateFlagsResponse> {
+    ) -> EncodedReply<pb::EvaluateFlagsResponse> {
         let (metadata, _, request) = request.into_parts();
         reply(evaluate::flags(&self.0, &metadata, request).await)
     }
@@ -32,7 +34,7 @@ impl EvaluationService for Service {
     async fn evaluate_flag(
         &self,
         request: Request<pb::EvaluateFlagRequest>,
-    ) -> Reply<pb::EvaluateFlagResponse> {
+    ) -> EncodedReply<pb::EvaluateFlagResponse> {
         let (metadata, _, request) = request.into_parts();
         reply(evaluate::flag(&self.0, &metadata, request).await)
     }
@@ -40,12 +42,12 @@ impl EvaluationService for Service {
     async fn batch_evaluate_flags(
         &self,
         request: Request<pb::BatchEvaluateFlagsRequest>,
-    ) -> Reply<pb::BatchEvaluateFlagsResponse> {
+    ) -> EncodedReply<pb::BatchEvaluateFlagsResponse> {
         let (metadata, _, request) = request.into_parts();
         reply(evaluate::batch(&self.0, &metadata, request).await)
     }
 
-    async fn identify(&self, request: Request<pb::IdentifyRequest>) -> Reply<pb::IdentifyResponse> {
+    async fn identify(&self, request: Request<pb::IdentifyRequest>) -> EncodedReply<pb::IdentifyResponse> {
         let (metadata, _, request) = request.into_parts();
         reply(identify::identify(&self.0, &metadata, request).await)
     }
@@ -57,6 +59,6 @@ impl EvaluationService for Service {
     }
 }
 
-fn reply<T>(result: Result<T>) -> Reply<T> {
-    result.map(Response::new).map_err(status)
+fn reply<T: Into<U>, U>(result: Result<T>) -> Reply<U> {
+    result.map(|answer| Response::new(answer.into())).map_err(status)
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use burgee_core::Result;
 use burgee_core::access::{KeyKind, SecretHash};
+use burgee_proto::encoded::Encoded;
 use burgee_proto::evaluation::v1 as pb;
 use burgee_proto::time;
 use chrono::{DateTime, Utc};
@@ -37,7 +38,8 @@ use crate::token::ResumeToken;
 use crate::view::Selection;
 
 /// What a stream answers with.
-pub(crate) type Responses = Pin<Box<dyn Stream<Item = Result<pb::WatchFlagsResponse, Status>> + Send>>;
+pub(crate) type Responses =
+    Pin<Box<dyn Stream<Item = Result<Encoded<pb::WatchFlagsResponse>, Status>> + Send>>;
 
 /// When to come back after a goodbye that another replica, or this one, soon makes good; in seconds, at random.
 const RETRY_SOON: std::ops::Range<f64> = 1.0..5.0;
@@ -92,13 +94,13 @@ fn responses(
     mut watcher: Watcher,
     mut receiver: watch::Receiver<Published>,
     token: Option<ResumeToken>,
-) -> impl Stream<Item = Result<pb::WatchFlagsResponse, Status>> + Send {
+) -> impl Stream<Item = Result<Encoded<pb::WatchFlagsResponse>, Status>> + Send {
     async_stream::stream! {
         let mut event = watcher.begin(&mut receiver, token).await;
         loop {
             let is_over = matches!(event, Event::Goodbye(_));
             let (message, rest) = watcher.message(event);
-            yield Ok(message);
+            yield Ok(message.into());
             if is_over {
                 return;
             }
@@ -422,8 +424,9 @@ mod tests {
         let receiver = slot.subscribe();
         let mut stream = Box::pin(responses(watcher, receiver, None));
         let mut revision = 1;
-        let mut check = |response: Option<Result<pb::WatchFlagsResponse, Status>>, expected: &str| {
-            let event = response.unwrap().unwrap().event.unwrap();
+        let mut check = |response: Option<Result<Encoded<pb::WatchFlagsResponse>, Status>>,
+                         expected: &str| {
+            let event = response.unwrap().unwrap().decode().unwrap().event.unwrap();
             let actual = match event {
                 Message::Snapshot(_) => "snapshot",
                 Message::Update(_) => "update",
@@ -453,7 +456,7 @@ mod tests {
     /// Takes the next message; `None` at the end of the stream.
     async fn next(stream: &mut Responses) -> Option<Message> {
         let message = tokio::time::timeout(Duration::from_secs(10), stream.next()).await;
-        message.expect("a message should come")?.unwrap().event
+        message.expect("a message should come")?.unwrap().decode().unwrap().event
     }
 
     #[track_caller]

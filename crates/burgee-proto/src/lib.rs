@@ -22,11 +22,18 @@ pub mod evaluation {
     pub mod v1 {
         tonic::include_proto!("burgee.evaluation.v1");
     }
+
+    /// The server of `burgee.evaluation.v1`, whose responses are encoded already.
+    #[allow(missing_docs, clippy::all, clippy::pedantic, reason = "generated")]
+    pub mod encoded {
+        include!(concat!(env!("OUT_DIR"), "/encoded/burgee.evaluation.v1.rs"));
+    }
 }
 
 mod access;
 mod account;
 mod change;
+pub mod encoded;
 pub mod feature;
 mod flag;
 #[cfg(any(test, fuzzing))]
