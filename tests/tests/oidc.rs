@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use burgee_core::{Error, Result};
 use burgee_management::oidc::{
-    Algorithm, Audience, FETCH_TIMEOUT, IssuerSettings, LONGEST_CACHE, REFETCH_INTERVAL, STALE_KEYS,
-    TOKEN_BYTES, Verified, Verifier,
+    Algorithm, Audience, FETCH_TIMEOUT, IssuerSettings, LONGEST_CACHE, LONGEST_UNASKED, REFETCH_INTERVAL,
+    STALE_KEYS, TOKEN_BYTES, Verified, Verifier,
 };
 use burgee_tests::issuer::{Counters, Failure, Issuer, Mint};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -68,6 +68,23 @@ impl World {
     fn wait(&mut self, duration: TimeDelta) {
         self.now += duration;
     }
+
+    /// Returns a good token that outlives every cache.
+    async fn long_lived(&self) -> String {
+        self.issuer.mint(json!({"exp": (self.now + TimeDelta::hours(48)).timestamp()})).await
+    }
+
+    /// Waits until a fetch that is under way has ended: a token with an unknown key does.
+    async fn fetched(&self) {
+        self.refuses(Mint::with("ec-secret"), INVALID, "does not publish").await;
+    }
+
+    /// Waits until the issuer was asked so many times.
+    async fn asked(&self, times: usize) {
+        while self.issuer.counters().await.discovery < times {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
 }
 
 fn check_refused(result: Result<Verified>, expected: &str, words: &str, token: &str) {
@@ -86,7 +103,11 @@ fn check_refused(result: Result<Verified>, expected: &str, words: &str, token: &
 
 #[tokio::test]
 async fn good_tokens_prove_who_signs_in() {
-    let world = World::with(|settings| settings.groups_claim = Some("realm.groups".to_owned())).await;
+    let world = World::with(|settings| {
+        settings.groups_claim = Some("realm.groups".to_owned());
+        settings.organisation = Some("acme".to_owned());
+    })
+    .await;
     let token = world
         .issuer
         .mint(json!({"email": "ada@acme.example", "email_verified": "true", "realm": {"groups": ["a", 1, "b"]}}))
@@ -357,33 +378,75 @@ async fn a_new_key_needs_no_restart() {
 }
 
 #[tokio::test]
-async fn a_withdrawn_key_is_refused_when_the_cache_ends() {
+async fn a_withdrawn_key_is_refused_soon_after_the_cache_ends() {
     let mut world = World::new().await;
-    let token = world.issuer.mint(json!({"exp": (world.now + TimeDelta::hours(48)).timestamp()})).await;
+    let token = world.long_lived().await;
     assert!(world.verify(&token).await.is_ok());
     world.issuer.withdraw("ec-0").await;
     world.wait(LONGEST_CACHE - TimeDelta::seconds(1));
     assert!(world.verify(&token).await.is_ok());
     assert_eq!(world.jwks_fetches().await, 1);
     world.wait(TimeDelta::seconds(1));
+    // This call begins the fetch, and does not wait for it.
+    assert!(world.verify(&token).await.is_ok());
+    world.fetched().await;
     check_refused(world.verify(&token).await, INVALID, "does not publish", &token);
+    assert_eq!(world.jwks_fetches().await, 2);
+}
+
+#[tokio::test]
+async fn a_withdrawn_key_is_refused_at_once_if_nobody_came_for_long() {
+    let mut world = World::new().await;
+    let token = world.long_lived().await;
+    assert!(world.verify(&token).await.is_ok());
+    world.issuer.withdraw("ec-0").await;
+    world.wait(LONGEST_UNASKED);
+    // Also if many come at the same time: no caller gets in while another waits.
+    let results = futures_util::future::join_all((0..20).map(|_| world.verify(&token))).await;
+    for result in results {
+        check_refused(result, INVALID, "does not publish", &token);
+    }
     assert_eq!(world.jwks_fetches().await, 2);
 }
 
 #[tokio::test]
 async fn keys_outlive_an_outage_of_the_issuer_for_a_day() {
     let mut world = World::new().await;
-    let token = world.issuer.mint(json!({"exp": (world.now + TimeDelta::hours(48)).timestamp()})).await;
-    let unknown = world.issuer.mint_as(Mint::with("ec-secret")).await;
+    let token = world.long_lived().await;
     assert!(world.verify(&token).await.is_ok());
     world.issuer.stop().await;
     world.wait(LONGEST_CACHE);
     assert!(world.verify(&token).await.is_ok());
-    check_refused(world.verify(&unknown).await, INVALID, "does not publish", &unknown);
     world.wait(STALE_KEYS - LONGEST_CACHE - TimeDelta::seconds(1));
     assert!(world.verify(&token).await.is_ok());
     world.wait(TimeDelta::seconds(1));
     check_refused(world.verify(&token).await, UNAVAILABLE, world.issuer.url(), &token);
+}
+
+#[tokio::test]
+async fn an_issuer_that_hangs_holds_up_nobody_whose_key_is_known() {
+    let mut world = World::new().await;
+    let token = world.long_lived().await;
+    assert!(world.verify(&token).await.is_ok());
+    world.issuer.fail(Failure::Hang).await;
+    let started = tokio::time::Instant::now();
+    world.wait(LONGEST_CACHE);
+    for result in futures_util::future::join_all((0..20).map(|_| world.verify(&token))).await {
+        assert!(result.is_ok(), "{result:?}");
+    }
+    assert!(started.elapsed() < FETCH_TIMEOUT, "{:?}", started.elapsed());
+    // All of them began one fetch.
+    world.asked(2).await;
+    world.fetched().await;
+    assert!(started.elapsed() >= FETCH_TIMEOUT, "{:?}", started.elapsed());
+    assert_eq!(world.issuer.counters().await, Counters { discovery: 2, jwks: 1, elsewhere: 0 });
+
+    // As long as it is asked now and then, the outage may last.
+    let started = tokio::time::Instant::now();
+    world.wait(LONGEST_UNASKED - TimeDelta::seconds(1));
+    assert!(world.verify(&token).await.is_ok());
+    assert!(started.elapsed() < FETCH_TIMEOUT, "{:?}", started.elapsed());
+    world.asked(3).await;
 }
 
 async fn check_failure(failure: Failure) {
@@ -404,6 +467,7 @@ async fn check_failure(failure: Failure) {
     world.issuer.fail(failure).await;
     world.wait(LONGEST_CACHE);
     world.accepts(Mint::with("ec").claim("exp", (world.now + TimeDelta::minutes(1)).timestamp())).await;
+    world.fetched().await;
     assert_eq!(world.issuer.counters().await.elsewhere, 0, "{failure:?}");
 }
 

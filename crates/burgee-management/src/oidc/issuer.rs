@@ -116,7 +116,8 @@ pub struct IssuerSettings {
     /// any, a token must have an address that the issuer has verified. \[default: any address, or none\]
     #[serde(default)]
     pub email_domains: Vec<String>,
-    /// The claim with the groups of a person in `organisation`, as a path such as `realm_access.roles`. \[default: no groups\]
+    /// The claim with the groups of a person in `organisation`, which it needs, as a path such as `realm_access.roles`.
+    /// \[default: no groups\]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub groups_claim: Option<String>,
     /// Whether people who sign in for the first time get an account. \[default: false\]
@@ -234,6 +235,9 @@ impl IssuerSettings {
         }
         if let Some(claim) = &self.groups_claim {
             check_claim(claim).map_err(|violation| ("groups-claim", violation.description))?;
+            if self.organisation.is_none() {
+                return Err(("groups-claim", "needs `organisation`, whose groups they are".to_owned()));
+            }
         }
         if let Some(organisation) = &self.organisation {
             OrganisationId::parse(organisation)
@@ -334,12 +338,29 @@ mod tests {
         check(|settings| settings.email_domains = vec!["@acme.example".to_owned()], Some("email-domains"));
         check(|settings| settings.email_domains = vec!["*.example".to_owned()], Some("email-domains"));
         check(|settings| settings.email_domains = vec![String::new()], Some("email-domains"));
-        check(|settings| settings.groups_claim = Some("realm_access.roles".to_owned()), None);
-        check(|settings| settings.groups_claim = Some(String::new()), Some("groups-claim"));
+        let groups = |claim: &str, organisation: Option<&str>| {
+            let (claim, organisation) = (Some(claim.to_owned()), organisation.map(str::to_owned));
+            move |settings: &mut IssuerSettings| {
+                (settings.groups_claim, settings.organisation) = (claim, organisation);
+            }
+        };
+        check(groups("realm_access.roles", Some("acme")), None);
+        check(groups("realm_access.roles", None), Some("groups-claim"));
+        check(groups("", Some("acme")), Some("groups-claim"));
         check(|settings| settings.organisation = Some("acme".to_owned()), None);
         check(|settings| settings.organisation = Some("organisations/acme".to_owned()), Some("organisation"));
         check(|settings| settings.clock_skew_seconds = 300, None);
         check(|settings| settings.clock_skew_seconds = 301, Some("clock-skew-seconds"));
+    }
+
+    #[test]
+    fn groups_without_an_organisation_are_refused_by_name() {
+        let groups_claim = Some("groups".to_owned());
+        let settings = IssuerSettings { groups_claim, ..IssuerSettings::new("https://id.example.com") };
+        assert_eq!(
+            settings.validate().unwrap_err().to_string(),
+            "issuer `https://id.example.com`: `groups-claim` needs `organisation`, whose groups they are"
+        );
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The keys of an issuer: fetched when they are needed, kept for a while, and never asked for too often.
+//! The keys of an issuer: fetched when they are first needed, refreshed while they are used, and never asked for too often.
 
 use std::collections::BTreeMap;
 use std::error::Error as _;
@@ -15,6 +15,8 @@ use reqwest::header::{ACCEPT, CACHE_CONTROL, HeaderMap};
 use reqwest::{Client, StatusCode, redirect};
 use serde::Deserialize;
 use serde_json::Value;
+use tokio::sync::OwnedMutexGuard;
+use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
 use url::Url;
 
@@ -31,7 +33,11 @@ pub const LONGEST_CACHE: TimeDelta = TimeDelta::minutes(10);
 pub const SHORTEST_CACHE: TimeDelta = TimeDelta::seconds(60);
 /// The least time between two fetches from an issuer, whatever tokens come in.
 pub const REFETCH_INTERVAL: TimeDelta = TimeDelta::seconds(10);
-/// How long fetched keys are used while the issuer cannot be reached.
+/// How long an issuer may go unasked before a call waits for its keys. Until then, calls use the keys that are held while a
+/// fetch is under way. As long as tokens commonly live: somebody holds a token of before the issuer withdrew a key about as long.
+pub const LONGEST_UNASKED: TimeDelta = TimeDelta::hours(1);
+/// How long fetched keys are used while the issuer cannot be reached. A day gives people time to mend it; a key that was
+/// stolen, and withdrawn during the outage, is good for no longer.
 pub const STALE_KEYS: TimeDelta = TimeDelta::hours(24);
 /// Bits of an RSA key: shorter ones can be broken, longer ones cost more than they are worth.
 pub const RSA_KEY_BITS: RangeInclusive<usize> = 2048..=4096;
@@ -292,13 +298,19 @@ struct Held {
 #[derive(Debug, Default)]
 struct State {
     held: Option<Held>,
-    attempted_at: Option<DateTime<Utc>>,
+    /// When the issuer was last asked and had answered, or failed to.
+    asked_at: Option<DateTime<Utc>>,
 }
 
 impl State {
-    /// Tells whether the issuer must not be asked yet.
-    fn rests(&self, now: DateTime<Utc>) -> bool {
-        self.attempted_at.is_some_and(|at| is_within(now, at, REFETCH_INTERVAL))
+    /// Tells whether the issuer was asked less than `duration` ago.
+    fn asked_within(&self, now: DateTime<Utc>, duration: TimeDelta) -> bool {
+        self.asked_at.is_some_and(|at| is_within(now, at, duration))
+    }
+
+    /// Returns the keys if they are not too old to be used.
+    fn usable(&self, now: DateTime<Utc>) -> Option<&Held> {
+        self.held.as_ref().filter(|held| (now - held.fetched_at).abs() < STALE_KEYS)
     }
 }
 
@@ -339,7 +351,7 @@ impl Keys {
         algorithm: Algorithm,
         now: DateTime<Utc>,
     ) -> Result<Arc<Key>> {
-        let keys = match self.fresh(now) {
+        let keys = match self.at_hand(now) {
             Some(keys) => keys,
             None => {
                 self.refresh(now).await;
@@ -366,33 +378,35 @@ impl Keys {
         Err(Error::Unauthenticated { reason: "CREDENTIAL_INVALID", message })
     }
 
-    /// Returns the keys if they need not be fetched.
-    fn fresh(&self, now: DateTime<Utc>) -> Option<Arc<KeySet>> {
-        self.with_state(|state| state.held.clone())
-            .filter(|held| is_within(now, held.fetched_at, held.lifetime))
-            .map(|held| held.keys)
+    /// Returns the keys if no call has to wait for newer ones. Has them refreshed when it is time.
+    fn at_hand(self: &Arc<Self>, now: DateTime<Utc>) -> Option<Arc<KeySet>> {
+        let (held, asked) =
+            self.with_state(|state| (state.usable(now).cloned(), state.asked_within(now, LONGEST_UNASKED)));
+        let held = held?;
+        if is_within(now, held.fetched_at, held.lifetime) {
+            return Some(held.keys);
+        }
+        if !asked {
+            return None;
+        }
+        // Whoever holds the turn fetches already.
+        if let Ok(turn) = Arc::clone(&self.turn).try_lock_owned() {
+            self.begin_fetch(turn, now);
+        }
+        Some(held.keys)
     }
 
     /// Returns the keys if they may be used while they cannot be fetched.
     fn usable(&self, now: DateTime<Utc>) -> Option<Arc<KeySet>> {
-        self.with_state(|state| state.held.clone())
-            .filter(|held| (now - held.fetched_at).abs() < STALE_KEYS)
-            .map(|held| held.keys)
+        self.with_state(|state| state.usable(now).map(|held| Arc::clone(&held.keys)))
     }
 
     /// Fetches the keys, unless that was tried just now. Waits for a fetch that is under way.
     async fn refresh(self: &Arc<Self>, now: DateTime<Utc>) {
         let turn = Arc::clone(&self.turn).lock_owned().await;
-        if self.with_state(|state| state.rests(now)) {
-            return;
-        }
-        let keys = Arc::clone(self);
-        // A task of its own, which ends within the time-out: a caller who gives up must not end what others wait for.
-        let task = tokio::spawn(async move {
-            keys.fetch(now).await;
-            drop(turn);
-        });
-        if let Err(error) = task.await {
+        if let Some(fetch) = self.begin_fetch(turn, now)
+            && let Err(error) = fetch.await
+        {
             error!(
                 issuer = self.issuer,
                 "fetching the keys of issuer `{}` ended early: {error}", self.issuer
@@ -400,22 +414,42 @@ impl Keys {
         }
     }
 
+    /// Begins to fetch the keys, unless that was tried just now. The task ends within [`FETCH_TIMEOUT`]; it is one of its own,
+    /// since a caller who gives up must not end what others wait for.
+    fn begin_fetch(
+        self: &Arc<Self>,
+        turn: OwnedMutexGuard<()>,
+        now: DateTime<Utc>,
+    ) -> Option<JoinHandle<()>> {
+        if self.with_state(|state| state.asked_within(now, REFETCH_INTERVAL)) {
+            return None;
+        }
+        let keys = Arc::clone(self);
+        Some(tokio::spawn(async move {
+            keys.fetch(now).await;
+            drop(turn);
+        }))
+    }
+
     async fn fetch(&self, now: DateTime<Utc>) {
-        self.with_state(|state| state.attempted_at = Some(now));
         let fetched = tokio::time::timeout(FETCH_TIMEOUT, self.fetch_keys()).await;
-        match fetched.unwrap_or(Err(FetchError::Timeout)) {
+        let held = match fetched.unwrap_or(Err(FetchError::Timeout)) {
             Ok((keys, lifetime)) => {
                 let count = keys.0.len();
                 info!(issuer = self.issuer, count, "fetched {count} keys of issuer `{}`", self.issuer);
-                let held = Held { keys: Arc::new(keys), fetched_at: now, lifetime };
-                self.with_state(|state| state.held = Some(held));
+                Some(Held { keys: Arc::new(keys), fetched_at: now, lifetime })
             }
             Err(error) => {
                 let causes = std::iter::successors(error.source(), |&cause| cause.source());
                 let text = causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"));
                 warn!(issuer = self.issuer, "could not fetch the keys of issuer `{}`: {text}", self.issuer);
+                None
             }
-        }
+        };
+        self.with_state(|state| {
+            state.held = held.or(state.held.take());
+            state.asked_at = Some(now);
+        });
     }
 
     async fn fetch_keys(&self) -> Result<(KeySet, TimeDelta), FetchError> {
