@@ -155,10 +155,14 @@ pub enum Error {
     },
 
     /// Too many sign-ins from the caller's address have failed lately.
-    #[error("too many sign-ins from this address have failed")]
+    #[error("too many sign-ins from this address have failed: `{limit}` is at most {maximum}")]
     SignInLimitExceeded {
+        /// The limit's name, as in the settings.
+        limit: &'static str,
+        /// Its value.
+        maximum: u64,
         /// When the next may be tried.
-        retry_after: std::time::Duration,
+        retry_after: Duration,
     },
 
     /// One of several changes of a request cannot be made; nothing was changed.

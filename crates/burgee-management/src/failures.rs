@@ -12,6 +12,8 @@ use crate::metrics::Metrics;
 
 /// For how long failures count, from the first on.
 const WINDOW: Duration = Duration::from_secs(60);
+/// The name of the limit, as in the settings.
+const LIMIT: &str = "sign_in_failures_per_minute";
 /// Addresses whose failures are counted; those that failed longest ago are forgotten.
 const ADDRESSES: usize = 100_000;
 /// Credentials that were good lately, which failures of others at the same address do not hinder.
@@ -49,7 +51,8 @@ impl Failures {
             return Ok(());
         }
         self.metrics.sign_ins_refused.inc();
-        Err(Error::SignInLimitExceeded { retry_after: left })
+        let maximum = limit.get().into();
+        Err(Error::SignInLimitExceeded { limit: LIMIT, maximum, retry_after: left })
     }
 
     /// Notes a failure.
@@ -96,7 +99,9 @@ mod tests {
             failures.failed(address);
         }
         match failures.check(address, Some(&credential("bad"))) {
-            Err(Error::SignInLimitExceeded { retry_after }) => assert!(retry_after <= WINDOW),
+            Err(Error::SignInLimitExceeded { limit: LIMIT, maximum: 2, retry_after }) => {
+                assert!(retry_after <= WINDOW);
+            }
             other => panic!("{other:?}"),
         }
         failures.check(address, Some(&credential("good"))).unwrap();

@@ -88,8 +88,9 @@ fn parts(error: Error) -> (Code, ErrorDetails) {
             let details = details(ErrorReason::PermissionMissing, [("permission", permission.to_owned())]);
             (Code::PermissionDenied, details)
         }
-        Error::SignInLimitExceeded { retry_after } => {
-            let mut details = details(ErrorReason::SignInLimitExceeded, []);
+        Error::SignInLimitExceeded { limit, maximum, retry_after } => {
+            let metadata = [("limit", limit.to_owned()), ("maximum", maximum.to_string())];
+            let mut details = details(ErrorReason::SignInLimitExceeded, metadata);
             details.set_retry_info(Some(retry_after));
             (Code::ResourceExhausted, details)
         }
@@ -170,6 +171,11 @@ mod tests {
             Error::TooManyRequests { limit: "l", per_second: 1, retry_after: RETRY_DELAY },
             Code::ResourceExhausted,
             "REQUEST_LIMIT_EXCEEDED",
+        );
+        check(
+            Error::SignInLimitExceeded { limit: "l", maximum: 1, retry_after: RETRY_DELAY },
+            Code::ResourceExhausted,
+            "SIGN_IN_LIMIT_EXCEEDED",
         );
         check(Error::RequestIdReused { request_id: "r".into() }, Code::InvalidArgument, "REQUEST_ID_REUSED");
         check(

@@ -57,6 +57,10 @@ async fn an_address_that_fails_too_often_waits_and_who_is_known_goes_on(world: W
     let refused = check(call(&guesser).await, Code::ResourceExhausted, "SIGN_IN_LIMIT_EXCEEDED");
     let delay = refused.get_details_retry_info().unwrap().retry_delay.unwrap();
     assert!(delay > Duration::ZERO && delay <= Duration::from_secs(60), "{delay:?}");
+    assert_eq!(
+        (metadata(&refused, "limit").as_str(), metadata(&refused, "maximum").as_str()),
+        ("sign_in_failures_per_minute", "4")
+    );
     let accept = nobody.invitations().accept_invitation(accept).await;
     check(accept, Code::ResourceExhausted, "SIGN_IN_LIMIT_EXCEEDED");
     // Who was good lately is not hindered; who was not seen before waits with the guesser.
