@@ -220,16 +220,17 @@ pub trait FlagStore: Send + Sync {
         filter: &IdentityFilter,
         page: &Page,
     ) -> Result<Vec<Identity>>;
-    /// Creates an identity if it does not exist, and changes its traits and (if given) its hashing key.
+    /// Creates an identity if it does not exist, and changes its traits and (if given) its hashing key. Returns the project's
+    /// revision, too.
     async fn set_identity(
         &self,
         context: &WriteContext,
         name: &IdentityName,
         changes: TraitChanges,
         hashing_key: Option<String>,
-    ) -> Result<Identity>;
-    /// Deletes an identity with its traits and its overrides; these are configuration and take a revision.
-    async fn delete_identity(&self, context: &WriteContext, name: &IdentityName) -> Result<()>;
+    ) -> Result<(Identity, i64)>;
+    /// Deletes an identity with its traits and its overrides. Returns the project's revision.
+    async fn delete_identity(&self, context: &WriteContext, name: &IdentityName) -> Result<i64>;
 
     /// Returns a listener to writes, which misses none that commits after this returned.
     async fn wakeups(&self) -> Result<Box<dyn Wakeups>>;

@@ -92,9 +92,9 @@ pub(crate) async fn delete(
     request: pb::DeleteIdentityRequest,
 ) -> Result<pb::DeleteIdentityResponse> {
     let name = IdentityName::parse(&request.name).at("name")?;
-    store.delete_identity(context, &name).await?;
+    let revision = store.delete_identity(context, &name).await?;
     log_write(context, &name);
-    Ok(pb::DeleteIdentityResponse {})
+    Ok(pb::DeleteIdentityResponse { revision })
 }
 
 pub(crate) async fn set_traits(
@@ -106,9 +106,9 @@ pub(crate) async fn set_traits(
     let hashing_key = request.hashing_key.map(fields::changed_hashing_key).transpose()?;
     let set = request.traits.into_iter().map(new_trait).collect::<Result<Vec<_>, _>>()?;
     let changes = TraitChanges { set, remove: Vec::new() };
-    let identity = store.set_identity(context, &name, changes, hashing_key).await?;
+    let (identity, revision) = store.set_identity(context, &name, changes, hashing_key).await?;
     log_write(context, &name);
-    Ok(pb::SetTraitsResponse { identity: Some((&identity).into()) })
+    Ok(pb::SetTraitsResponse { identity: Some((&identity).into()), revision })
 }
 
 /// Checks traits for the fuzzer.
@@ -146,9 +146,9 @@ pub(crate) async fn remove_traits(
     // Removing traits makes no identity.
     store.identity(&name).await?;
     let changes = TraitChanges { set: Vec::new(), remove };
-    let identity = store.set_identity(context, &name, changes, None).await?;
+    let (identity, revision) = store.set_identity(context, &name, changes, None).await?;
     log_write(context, &name);
-    Ok(pb::RemoveTraitsResponse { identity: Some((&identity).into()) })
+    Ok(pb::RemoveTraitsResponse { identity: Some((&identity).into()), revision })
 }
 
 #[cfg(test)]

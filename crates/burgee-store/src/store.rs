@@ -331,11 +331,11 @@ impl FlagStore for Store {
         name: &IdentityName,
         changes: TraitChanges,
         hashing_key: Option<String>,
-    ) -> Result<Identity> {
+    ) -> Result<(Identity, i64)> {
         on!(self, database => database.set_identity(context, name, changes, hashing_key).await)
     }
 
-    async fn delete_identity(&self, context: &WriteContext, name: &IdentityName) -> Result<()> {
+    async fn delete_identity(&self, context: &WriteContext, name: &IdentityName) -> Result<i64> {
         on!(self, database => database.delete_identity(context, name).await)
     }
 

@@ -33,6 +33,7 @@ async fn traits_are_set_and_removed(world: World) {
     let world = world.with_features().await;
     let before = world.revision().await;
     let created = world.identities().set_traits(set("ada", "plan", gold())).await.unwrap().into_inner();
+    assert_eq!(created.revision, before + 1);
     let created = created.identity.unwrap();
     assert_eq!(
         (created.identifier.as_str(), created.traits.len(), created.hashing_key.as_str()),
@@ -52,7 +53,12 @@ async fn traits_are_set_and_removed(world: World) {
         keys: vec!["plan".into(), "absent".into()],
         ..Default::default()
     };
-    let left = world.identities().remove_traits(remove.clone()).await.unwrap().into_inner().identity.unwrap();
+    let tried = RemoveTraitsRequest { validate_only: true, ..remove.clone() };
+    let tried = world.identities().remove_traits(tried).await.unwrap().into_inner();
+    assert_eq!(tried.revision, before + 2);
+    let left = world.identities().remove_traits(remove.clone()).await.unwrap().into_inner();
+    assert_eq!(left.revision, before + 3);
+    let left = left.identity.unwrap();
     assert_eq!(left.traits.keys().map(String::as_str).collect::<Vec<_>>(), ["seats"]);
     let read = world.identities().get_identity(GetIdentityRequest { name: identity("ada") }).await.unwrap();
     assert_eq!(read.into_inner().identity, Some(left));
@@ -108,8 +114,8 @@ async fn an_identity_is_deleted_with_its_overrides(world: World) {
     let request = SetIdentityOverrideRequest { name, state: on(), ..Default::default() };
     let revision = world.flags().set_identity_override(request).await.unwrap().into_inner().revision;
     let delete = DeleteIdentityRequest { name: identity("ada"), ..Default::default() };
-    world.identities().delete_identity(delete.clone()).await.unwrap();
-    assert_eq!(world.revision().await, revision + 1);
+    let deleted = world.identities().delete_identity(delete.clone()).await.unwrap().into_inner();
+    assert_eq!((deleted.revision, world.revision().await), (revision + 1, revision + 1));
     let list = ListIdentityOverridesRequest { parent: flag("dark"), ..Default::default() };
     assert!(
         world.flags().list_identity_overrides(list).await.unwrap().into_inner().identity_overrides.is_empty()

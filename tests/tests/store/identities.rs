@@ -53,7 +53,8 @@ async fn an_identity_is_set_changed_and_read(world: World) {
     let name = identity_name("dev", "ada/lovelace");
     check_missing(world.flags().identity(&name).await, &name.to_string());
     let set = traits(&[("plan", "pro"), ("country", "GB")], &[]);
-    let created = world.flags().set_identity(&write(), &name, set, None).await.unwrap();
+    let (created, revision) = world.flags().set_identity(&write(), &name, set, None).await.unwrap();
+    assert_eq!(revision, before + 1);
     assert_eq!((&created.name, created.created_at, &created.hashing_key), (&name, now(), &None));
     let keys: Vec<&str> = created.traits.iter().map(|found| found.key.as_str()).collect();
     assert_eq!(keys, ["country", "plan"], "ordered by key");
@@ -61,13 +62,15 @@ async fn an_identity_is_set_changed_and_read(world: World) {
     let mut context = write();
     context.now = later(1);
     let change = traits(&[("plan", "free")], &["country", "unknown"]);
-    let changed = world.flags().set_identity(&context, &name, change, Some("77".to_owned())).await.unwrap();
+    let (changed, revision) =
+        world.flags().set_identity(&context, &name, change, Some("77".to_owned())).await.unwrap();
+    assert_eq!(revision, before + 2);
     assert_eq!(changed.hashing_key.as_deref(), Some("77"));
     assert_eq!(changed.created_at, now(), "it was first seen before");
     assert_eq!(changed.traits.len(), 1);
     assert_eq!(world.flags().identity(&name).await.unwrap(), changed);
     let again = world.flags().set_identity(&write(), &name, traits(&[], &[]), None).await.unwrap();
-    assert_eq!(again, changed);
+    assert_eq!(again, (changed, before + 3));
     assert_eq!(world.revision().await, before + 3, "what people change is a change");
     let nowhere = identity_name("nowhere", "ada");
     let refused = world.flags().set_identity(&write(), &nowhere, traits(&[], &[]), None).await;
@@ -104,18 +107,23 @@ async fn writes_of_identities_are_idempotent_and_can_be_tried(world: World) {
     let world = world.with_environments().await;
     let name = identity_name("dev", "ada");
     let set = |plan: &str| traits(&[("plan", plan)], &[]);
-    world.flags().set_identity(&validation(), &name, set("pro"), None).await.unwrap();
+    let before = world.revision().await;
+    let (_, tried) = world.flags().set_identity(&validation(), &name, set("pro"), None).await.unwrap();
+    assert_eq!(tried, before);
     check_missing(world.flags().identity(&name).await, &name.to_string());
     world.flags().set_identity(&request("i", 1), &name, set("pro"), None).await.unwrap();
     let newer = world.flags().set_identity(&write(), &name, set("free"), None).await.unwrap();
     let replayed = world.flags().set_identity(&request("i", 1), &name, set("pro"), None).await.unwrap();
-    assert_eq!(replayed, newer, "the repeated request does nothing and answers what is there");
+    assert_eq!((newer.1, replayed.1), (before + 2, before + 1));
+    assert_eq!(replayed.0, newer.0, "the repeated request does nothing and answers what is there");
     check_error(
         world.flags().set_identity(&request("i", 2), &name, set("x"), None).await,
         "different request",
     );
-    world.flags().delete_identity(&request("d", 1), &name).await.unwrap();
-    world.flags().delete_identity(&request("d", 1), &name).await.unwrap();
+    for _ in 0..2 {
+        let deleted = world.flags().delete_identity(&request("d", 1), &name).await.unwrap();
+        assert_eq!(deleted, before + 3);
+    }
 }
 
 async fn trait_values_are_kept_to_the_last_bit(world: World) {

@@ -113,7 +113,7 @@ impl Backend {
         name: &IdentityName,
         changes: TraitChanges,
         hashing_key: Option<String>,
-    ) -> Result<Identity> {
+    ) -> Result<(Identity, i64)> {
         let (changes, hashing_key) = (&changes, &hashing_key);
         retrying(|| self.set_identity_once(context, name, changes, hashing_key.as_deref())).await
     }
@@ -124,12 +124,12 @@ impl Backend {
         name: &IdentityName,
         changes: &TraitChanges,
         hashing_key: Option<&str>,
-    ) -> Result<Identity> {
+    ) -> Result<(Identity, i64)> {
         let mut write = Write::begin(self, &name.environment.project, context).await?;
         let scope = project_scope(write.project);
-        if claim(&mut write.tx, context, &scope, write.revision).await? != Claim::New {
+        if let Claim::Replayed(revision) = claim(&mut write.tx, context, &scope, write.revision).await? {
             drop(write);
-            return self.identity(name).await;
+            return Ok((self.identity(name).await?, revision));
         }
         let environment = environment_id(&mut write.tx, &name.environment).await?;
         let before = found(find_identity(&mut write.tx, environment, name).await)?;
@@ -154,21 +154,21 @@ impl Backend {
         }
         let identity = find_identity(&mut write.tx, environment, name).await?;
         write.record(name, before.as_ref().map(Recorded::from).as_ref(), Some(&Recorded::from(&identity)))?;
-        write.finish(self, context).await?;
-        Ok(identity)
+        let revision = write.finish(self, context).await?;
+        Ok((identity, revision))
     }
 
-    pub(crate) async fn delete_identity(&self, context: &WriteContext, name: &IdentityName) -> Result<()> {
+    pub(crate) async fn delete_identity(&self, context: &WriteContext, name: &IdentityName) -> Result<i64> {
         retrying(|| self.delete_identity_once(context, name)).await
     }
 
     /// Deletes an identity and its overrides. Only these change what evaluation answers.
-    async fn delete_identity_once(&self, context: &WriteContext, name: &IdentityName) -> Result<()> {
+    async fn delete_identity_once(&self, context: &WriteContext, name: &IdentityName) -> Result<i64> {
         let project = &name.environment.project;
         let mut write = Write::begin(self, project, context).await?;
         let scope = project_scope(write.project);
-        if claim(&mut write.tx, context, &scope, write.revision).await? != Claim::New {
-            return Ok(());
+        if let Claim::Replayed(revision) = claim(&mut write.tx, context, &scope, write.revision).await? {
+            return Ok(revision);
         }
         let environment = environment_id(&mut write.tx, &name.environment).await?;
         let before = found(find_identity(&mut write.tx, environment, name).await)?;
@@ -189,8 +189,7 @@ impl Backend {
         for row in overrides {
             write.delete_identity_override(row.environment, row.feature, &row.resource).await?;
         }
-        write.finish(self, context).await?;
-        Ok(())
+        write.finish(self, context).await
     }
 }
 
