@@ -155,7 +155,8 @@ pub trait FlagStore: Send + Sync {
 
     // Projects and what is in them.
 
-    /// Creates a project, at revision 1; `creator` becomes its administrator by a grant.
+    /// Creates a project, at revision 1; `creator` becomes its administrator by a grant, which is recorded in the log of the
+    /// organisation.
     async fn create_project(
         &self,
         context: &WriteContext,

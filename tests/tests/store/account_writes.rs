@@ -13,7 +13,7 @@ use crate::world::*;
 both! {
     every_write_is_one_change_of_its_log,
     a_write_outside_of_projects_wakes_listeners,
-    a_project_says_who_created_it,
+    grants_of_creators_are_in_the_log_of_the_organisation,
     stale_etags_are_refused,
 }
 
@@ -222,14 +222,15 @@ async fn a_write_outside_of_projects_wakes_listeners(world: World) {
     assert_eq!(listener.next().await.unwrap(), Wakeup::Account);
 }
 
-async fn a_project_says_who_created_it(world: World) {
-    use burgee_core::change::Mutation;
+async fn grants_of_creators_are_in_the_log_of_the_organisation(world: World) {
+    use burgee_core::change::{ChangeEntry, Mutation};
     use burgee_core::grant::{Grant, Grantee};
-    use burgee_core::store::GrantFilter;
+    use burgee_core::store::{ChangeOrder, GrantFilter};
     let world = world.company().await;
     let store = world.flags();
     let bob = Grantee::parse("users/bob").unwrap();
     let name = project("second").name;
+    let before = store.log(&acme_log()).await.unwrap().newest;
     store.create_project(&write(), project("second"), Some(bob.clone())).await.unwrap();
     let mut created = environment("dev");
     created.name.project = name.clone();
@@ -257,13 +258,18 @@ async fn a_project_says_who_created_it(world: World) {
     let of_environment = made.iter().find(|grant| grant.grantee != bob).unwrap();
     assert_eq!(of_environment.permissions, [Permission::EnvironmentAdmin]);
     assert_eq!(of_environment.place.to_string(), created.name.to_string());
-    let log = LogName::Project(name.clone());
-    for (revision, grant, entries) in [(1, of_project, 2), (2, of_environment, 2)] {
-        let change = store.change(&log, revision).await.unwrap();
-        assert_eq!(change.entries.len(), entries);
-        assert_eq!(change.entries[1].subject, grant.name.to_string());
+    // The grants are in the log of the organisation, where all grants are; the rest is in the project's.
+    for revision in 1..=3 {
+        let change = store.change(&LogName::Project(name.clone()), revision).await.unwrap();
+        assert_eq!(change.entries.len(), 1, "{change:?}");
     }
-    assert_eq!(store.change(&log, 3).await.unwrap().entries.len(), 1);
+    let recorded = store.changes(&acme_log(), ChangeOrder::After(before), 10).await.unwrap();
+    let recorded: Vec<&ChangeEntry> = recorded.iter().flat_map(|change| &change.entries).collect();
+    assert_eq!(recorded.len(), 2, "{recorded:?}");
+    for (entry, grant) in recorded.iter().zip([of_project, of_environment]) {
+        assert_eq!((&entry.subject, entry.kind), (&grant.name.to_string(), ChangeKind::Created));
+        assert_eq!(entry.after, Some(serde_json::to_value(grant).unwrap()));
+    }
 
     let environment = created.name.environment.clone();
     store
@@ -271,6 +277,8 @@ async fn a_project_says_who_created_it(world: World) {
         .await
         .unwrap();
     check_missing(store.grant(&of_environment.name).await, &of_environment.name.to_string());
+    let deleted = (ChangeKind::Deleted, of_environment.name.to_string());
+    assert_eq!(world.last_subjects(&acme_log()).await, [deleted]);
     store.delete_project(&write(), &name, true, None).await.unwrap();
     check_missing(store.grant(&of_project.name).await, &of_project.name.to_string());
     let deleted = world.last_subjects(&acme_log()).await;

@@ -148,22 +148,7 @@ impl<'a> AccountWrite<'a> {
         organisation: Option<i64>,
         now: DateTime<Utc>,
     ) -> Result<Self> {
-        if let Some(organisation) = organisation {
-            ensure_log(&mut tx, organisation, now).await?;
-        }
-        // The order of revisions is the order of commits.
-        let (log, revision): (i64, i64) = match organisation {
-            Some(organisation) => sqlx::query_as(
-                "UPDATE logs SET revision = revision + 1 WHERE organisation_id = $1 RETURNING id, revision",
-            )
-            .bind(organisation),
-            None => sqlx::query_as(
-                "UPDATE logs SET revision = revision + 1 WHERE organisation_id IS NULL RETURNING id, revision",
-            ),
-        }
-        .fetch_one(&mut *tx)
-        .await
-        .map_err(storage)?;
+        let (log, revision) = next_revision(&mut tx, organisation, now).await?;
         let (limits, now) = (&backend.limits, microseconds(now));
         Ok(Self { tx, limits, held, log, revision, now, entries: Vec::new(), projects: Vec::new() })
     }
@@ -199,7 +184,7 @@ impl<'a> AccountWrite<'a> {
             self.tx.rollback().await.map_err(storage)?;
             return Ok(self.revision - 1);
         }
-        self.log(context).await?;
+        insert_log_change(&mut self.tx, context, self.log, self.revision, self.now, &self.entries).await?;
         let projects = self.projects.into_iter().map(|project| Wakeup::Project(ProjectRef(project)));
         let wakeups: Vec<Wakeup> = projects.chain([Wakeup::Account]).collect();
         for wakeup in &wakeups {
@@ -209,28 +194,71 @@ impl<'a> AccountWrite<'a> {
         wakeups.into_iter().for_each(|wakeup| backend.announcer.committed(wakeup));
         Ok(self.revision)
     }
+}
 
-    async fn log(&mut self, context: &WriteContext) -> Result<()> {
-        sqlx::query(
-            "INSERT INTO log_changes
-                (log_id, revision, created_at, actor, credential, on_behalf_of, address, method, request_id, reason,
-                    entries)
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
-        )
-        .bind(self.log)
-        .bind(self.revision)
-        .bind(self.now)
-        .bind(&context.actor)
-        .bind(&context.credential)
-        .bind(&context.on_behalf_of)
-        .bind(&context.address)
-        .bind(&context.method)
-        .bind(context.request_id.as_deref().unwrap_or_default())
-        .bind(&context.reason)
-        .bind(Json(&self.entries))
-        .execute(&mut *self.tx)
-        .await
-        .map_err(storage)?;
-        Ok(())
+/// Adds what a write of a project granted and took back to the log of the organisation, which is held: there are all grants.
+pub(super) async fn log_grants(
+    connection: &mut Connection,
+    context: &WriteContext,
+    organisation: i64,
+    now: DateTime<Utc>,
+    entries: &[ChangeEntry],
+) -> Result<()> {
+    let (log, revision) = next_revision(connection, Some(organisation), now).await?;
+    insert_log_change(connection, context, log, revision, now, entries).await
+}
+
+/// Takes the log of an organisation, which is held, or else the server's. Returns its number and its next revision.
+async fn next_revision(
+    connection: &mut Connection,
+    organisation: Option<i64>,
+    now: DateTime<Utc>,
+) -> Result<(i64, i64)> {
+    if let Some(organisation) = organisation {
+        ensure_log(connection, organisation, now).await?;
     }
+    // The order of revisions is the order of commits.
+    match organisation {
+        Some(organisation) => sqlx::query_as(
+            "UPDATE logs SET revision = revision + 1 WHERE organisation_id = $1 RETURNING id, revision",
+        )
+        .bind(organisation),
+        None => sqlx::query_as(
+            "UPDATE logs SET revision = revision + 1 WHERE organisation_id IS NULL RETURNING id, revision",
+        ),
+    }
+    .fetch_one(connection)
+    .await
+    .map_err(storage)
+}
+
+async fn insert_log_change(
+    connection: &mut Connection,
+    context: &WriteContext,
+    log: i64,
+    revision: i64,
+    now: DateTime<Utc>,
+    entries: &[ChangeEntry],
+) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO log_changes
+            (log_id, revision, created_at, actor, credential, on_behalf_of, address, method, request_id, reason,
+                entries)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+    )
+    .bind(log)
+    .bind(revision)
+    .bind(now)
+    .bind(&context.actor)
+    .bind(&context.credential)
+    .bind(&context.on_behalf_of)
+    .bind(&context.address)
+    .bind(&context.method)
+    .bind(context.request_id.as_deref().unwrap_or_default())
+    .bind(&context.reason)
+    .bind(Json(entries))
+    .execute(connection)
+    .await
+    .map_err(storage)?;
+    Ok(())
 }

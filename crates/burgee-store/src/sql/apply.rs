@@ -159,12 +159,13 @@ fn of_change(error: Error, index: usize, changes: usize) -> Error {
     if changes == 1 { error } else { error.of_change(index) }
 }
 
-/// Says whether a mutation also makes somebody an administrator.
+/// Says whether a mutation also makes somebody an administrator, or takes grants back.
 fn grants(mutation: &Mutation) -> bool {
     matches!(
         mutation,
         Mutation::CreateEnvironment { creator: Some(_), .. }
             | Mutation::CloneEnvironment { creator: Some(_), .. }
+            | Mutation::DeleteEnvironment { .. }
     )
 }
 

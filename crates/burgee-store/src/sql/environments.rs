@@ -86,7 +86,7 @@ impl Write<'_> {
         let Some(creator) = creator else { return Ok(()) };
         let place = Place::Environment(name.clone());
         if let Some(grant) = grant_to_creator(&mut self.tx, self.limits, creator, place, self.now).await? {
-            self.record(&grant.name, None, Some(&grant))?;
+            self.record_grant(None, Some(&grant))?;
         }
         Ok(())
     }
@@ -202,9 +202,7 @@ impl Write<'_> {
             .map_err(storage)?;
         self.touch(id);
         self.record(&name, Some(&resource), None)?;
-        for grant in &grants {
-            self.record(&grant.name, Some(grant), None)?;
-        }
+        grants.iter().try_for_each(|grant| self.record_grant(Some(grant), None))?;
         Ok(resource)
     }
 }

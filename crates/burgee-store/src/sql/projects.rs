@@ -12,7 +12,7 @@ use burgee_core::store::{Page, ProjectRef, Wakeup};
 use burgee_core::{Error, Result};
 use chrono::{DateTime, Utc};
 
-use super::account_write::AccountWrite;
+use super::account_write::{AccountWrite, ensure_log, log_grants};
 use super::grants::grants_on_project;
 use super::new_grants::grant_to_creator;
 use super::organisations::{check_etag, lock_organisation, organisation_id};
@@ -90,7 +90,7 @@ impl Backend {
     ) -> Result<Project> {
         let mut tx = self.begin().await?;
         let organisation = lock_organisation(&mut tx, &project.name.organisation).await?.id;
-        super::account_write::ensure_log(&mut tx, organisation, context.now).await?;
+        ensure_log(&mut tx, organisation, context.now).await?;
         let log: i64 = sqlx::query_scalar("SELECT id FROM logs WHERE organisation_id = $1")
             .bind(organisation)
             .fetch_one(&mut *tx)
@@ -121,23 +121,27 @@ impl Backend {
         .fetch_one(&mut *tx)
         .await
         .map_err(taken("project", &created.name))?;
-        let (now, mut entries) =
-            (microseconds(context.now), vec![entry(&created.name, None, Some(&created))?]);
+        let now = microseconds(context.now);
+        let mut wakeups = vec![Wakeup::Project(ProjectRef(id))];
         if let Some(creator) = creator {
             let place = Place::Project(created.name.clone());
             if let Some(grant) = grant_to_creator(&mut tx, &self.limits, creator, place, now).await? {
-                entries.push(entry(&grant.name, None, Some(&grant))?);
+                let granted = entry(&grant.name, None, Some(&grant))?;
+                log_grants(&mut tx, context, organisation, now, &[granted]).await?;
+                wakeups.push(Wakeup::Account);
             }
         }
+        let entries = [entry(&created.name, None, Some(&created))?];
         insert_change(&mut tx, context, id, 1, now, &entries, None).await?;
         if context.validate_only {
             tx.rollback().await.map_err(storage)?;
             return Ok(created);
         }
-        let wakeup = Wakeup::Project(ProjectRef(id));
-        self.announcer.within(&mut tx, wakeup).await.map_err(storage)?;
+        for wakeup in &wakeups {
+            self.announcer.within(&mut tx, *wakeup).await.map_err(storage)?;
+        }
         tx.commit().await.map_err(storage)?;
-        self.announcer.committed(wakeup);
+        wakeups.into_iter().for_each(|wakeup| self.announcer.committed(wakeup));
         Ok(created)
     }
 

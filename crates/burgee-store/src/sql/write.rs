@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::fmt::Display;
 
 use burgee_core::change::{ChangeEntry, ChangeKind, WriteContext};
+use burgee_core::grant::Grant;
 use burgee_core::limits::Limits;
 use burgee_core::name::ProjectName;
 use burgee_core::store::{ProjectRef, Wakeup};
@@ -14,7 +15,8 @@ use sqlx::Transaction;
 use sqlx::types::Json;
 
 use super::super::dialect::{Db, list};
-use super::organisations::lock_organisation;
+use super::account_write::log_grants;
+use super::organisations::{lock_organisation, organisation_id};
 use super::{Backend, Connection};
 use crate::error::{corrupt, storage};
 
@@ -46,6 +48,8 @@ pub(super) struct Write<'a> {
     entries: Vec<ChangeEntry>,
     /// The newest entry of each subject.
     latest: HashMap<String, usize>,
+    /// Grants that are made and taken back, for the log of the organisation.
+    grants: Vec<ChangeEntry>,
     /// The environments whose evaluation may change; `None` means all.
     touched: Option<BTreeSet<i64>>,
 }
@@ -60,7 +64,7 @@ impl<'a> Write<'a> {
         Self::begin_in(backend, backend.begin().await?, name, context).await
     }
 
-    /// Begins a write that also grants something, which nobody else in the organisation may do meanwhile.
+    /// Begins a write that also grants something, or takes grants back, which nobody else in the organisation may do meanwhile.
     pub(super) async fn begin_granting(
         backend: &'a Backend,
         name: &ProjectName,
@@ -99,6 +103,7 @@ impl<'a> Write<'a> {
             now: microseconds(context.now),
             entries: Vec::new(),
             latest: HashMap::new(),
+            grants: Vec::new(),
             touched: Some(BTreeSet::new()),
         })
     }
@@ -120,6 +125,14 @@ impl<'a> Write<'a> {
                 self.latest.insert(entry.subject.clone(), self.entries.len());
                 self.entries.push(entry);
             }
+        }
+        Ok(())
+    }
+
+    /// Adds a grant to the log of the organisation, where all grants are. The write must hold the organisation.
+    pub(super) fn record_grant(&mut self, before: Option<&Grant>, after: Option<&Grant>) -> Result<()> {
+        if let Some(grant) = after.or(before) {
+            self.grants.push(entry(&grant.name, before, after)?);
         }
         Ok(())
     }
@@ -164,10 +177,17 @@ impl<'a> Write<'a> {
             return Ok(self.revision - 1);
         }
         self.log(context).await?;
-        let wakeup = Wakeup::Project(ProjectRef(self.project));
-        backend.announcer.within(&mut self.tx, wakeup).await.map_err(storage)?;
+        let mut wakeups = vec![Wakeup::Project(ProjectRef(self.project))];
+        if !self.grants.is_empty() {
+            let organisation = organisation_id(&mut self.tx, &self.name.organisation).await?;
+            log_grants(&mut self.tx, context, organisation, self.now, &self.grants).await?;
+            wakeups.push(Wakeup::Account);
+        }
+        for wakeup in &wakeups {
+            backend.announcer.within(&mut self.tx, *wakeup).await.map_err(storage)?;
+        }
         self.tx.commit().await.map_err(storage)?;
-        backend.announcer.committed(wakeup);
+        wakeups.into_iter().for_each(|wakeup| backend.announcer.committed(wakeup));
         Ok(self.revision)
     }
 
