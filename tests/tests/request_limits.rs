@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
 use burgee_proto::evaluation::v1::evaluation_service_client::EvaluationServiceClient;
 use burgee_proto::evaluation::v1::{EvaluateFlagsRequest, WatchFlagsRequest};
@@ -200,4 +201,33 @@ async fn settings_of_management_are_in_force_and_counted() {
     };
     assert_eq!(reason(&refusal).as_deref(), Some("REQUEST_LIMIT_EXCEEDED"), "{refusal:?}");
     assert!(count("requests_limited").await >= 1.0);
+}
+
+#[tokio::test]
+async fn the_largest_request_and_the_longest_deadline_are_settings_of_both_services() {
+    let world = World::new(&["--max-message-bytes", "262144", "--max-deadline-ms", "300"]).await;
+    let mut evaluation = world.client(&world.keys[0]);
+    let mut management = EnvironmentServiceClient::with_interceptor(
+        world.server.management_channel().await,
+        world.server.token(),
+    );
+    for (bytes, refused) in [(262_144 - 1_000, false), (262_144, true)] {
+        let text = "x".repeat(bytes);
+        let features = vec![text.clone()];
+        let evaluated =
+            evaluation.evaluate_flags(EvaluateFlagsRequest { features, ..Default::default() }).await;
+        let request = CreateEnvironmentKeyRequest { parent: text, ..Default::default() };
+        let written = management.create_environment_key(request).await;
+        for code in [evaluated.err().map(|status| status.code()), written.err().map(|status| status.code())] {
+            assert_eq!(code == Some(Code::OutOfRange), refused, "{bytes} bytes: {code:?}");
+        }
+    }
+
+    // A caller who sets no deadline waits no longer than the longest.
+    let started = Instant::now();
+    let request = EvaluateFlagsRequest { min_revision: 1_000_000, ..Default::default() };
+    let status = evaluation.evaluate_flags(request).await.unwrap_err();
+    assert_eq!(reason(&status).as_deref(), Some("REVISION_NOT_REACHED"), "{status:?}");
+    assert!(started.elapsed() >= Duration::from_millis(300), "{:?}", started.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(30), "{:?}", started.elapsed());
 }

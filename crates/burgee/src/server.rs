@@ -280,6 +280,8 @@ fn management_settings(
     burgee_management::Settings {
         // Whoever lost a right is to notice within a second, notifications or not.
         poll_interval: Duration::from_millis(settings.poll_interval_ms).min(defaults.poll_interval),
+        max_message_bytes: settings.max_message_bytes(),
+        max_deadline: settings.max_deadline(),
         streams_per_token: usize::try_from(settings.streams_per_token).unwrap_or(usize::MAX),
         issuers: settings.issuers.clone(),
         requests_per_token: per_second
@@ -298,6 +300,8 @@ fn evaluation_settings(
 ) -> burgee_evaluation::Settings {
     burgee_evaluation::Settings {
         poll_interval: Duration::from_millis(settings.poll_interval_ms),
+        max_message_bytes: settings.max_message_bytes(),
+        max_deadline: settings.max_deadline(),
         streams_per_connection: usize::try_from(settings.streams_per_connection).unwrap_or(usize::MAX),
         streams_per_key: usize::try_from(settings.streams_per_key).unwrap_or(usize::MAX),
         requests_per_key_per_second: settings.requests_per_key_per_second,

@@ -1,8 +1,10 @@
 //! Settings: flags, then `BURGEE_*` variables, then a TOML file, then defaults.
 
+use std::fmt::Display;
 use std::fs;
 use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroU64};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -20,6 +22,10 @@ pub const MANAGEMENT_LISTEN: &str = "127.0.0.1:7778";
 pub const EVALUATION_LISTEN: &str = "127.0.0.1:7779";
 /// Where `burgee dev` keeps its data unless told otherwise.
 pub const DATA_DIR: &str = "burgee-data";
+/// What `max-message-bytes` may be: the smallest holds any value of a flag, the largest bounds what one request takes of memory.
+pub const MESSAGE_BYTES: RangeInclusive<u32> = 256 * 1024..=64 * 1024 * 1024;
+/// What `max-deadline-ms` may be: below, a slow database fails most calls; an hour is as good as no limit.
+pub const DEADLINE_MS: RangeInclusive<u64> = 100..=3_600_000;
 
 /// The settings of a server, as given: a field that is not given has its default.
 ///
@@ -59,6 +65,13 @@ pub struct Given {
     /// Asks clients to connect again once a connection is this old; streams that are open go on [default: never].
     #[arg(long, env = "BURGEE_MAX_CONNECTION_AGE_SECONDS", value_name = "SECONDS")]
     pub max_connection_age_seconds: Option<NonZeroU64>,
+    /// Bytes of the largest request, 262144 to 67108864 [default: 4194304].
+    #[arg(long, env = "BURGEE_MAX_MESSAGE_BYTES", value_name = "BYTES")]
+    pub max_message_bytes: Option<u32>,
+    /// The longest that a call without a stream may take, 100 to 3600000, and the deadline of callers who set none
+    /// [default: 60000].
+    #[arg(long, env = "BURGEE_MAX_DEADLINE_MS", value_name = "MS")]
+    pub max_deadline_ms: Option<u64>,
     /// Requests of evaluation a second with one environment key; opening a stream is one [default: any number].
     #[arg(long, env = "BURGEE_REQUESTS_PER_KEY_PER_SECOND", value_name = "N")]
     pub requests_per_key_per_second: Option<NonZeroU32>,
@@ -185,6 +198,8 @@ pub struct ServerSettings {
     pub streams_per_key: u32,
     pub max_connections: u32,
     pub max_connection_age_seconds: Option<NonZeroU64>,
+    pub max_message_bytes: u32,
+    pub max_deadline_ms: u64,
     pub requests_per_key_per_second: Option<NonZeroU32>,
     pub requests_per_key_burst: Option<NonZeroU32>,
     pub requests_per_token_per_second: Option<NonZeroU32>,
@@ -277,6 +292,8 @@ impl Given {
             streams_per_key: self.streams_per_key.or(lower.streams_per_key),
             max_connections: self.max_connections.or(lower.max_connections),
             max_connection_age_seconds: self.max_connection_age_seconds.or(lower.max_connection_age_seconds),
+            max_message_bytes: self.max_message_bytes.or(lower.max_message_bytes),
+            max_deadline_ms: self.max_deadline_ms.or(lower.max_deadline_ms),
             requests_per_key_per_second: self
                 .requests_per_key_per_second
                 .or(lower.requests_per_key_per_second),
@@ -317,6 +334,8 @@ impl From<Given> for ServerSettings {
             streams_per_key: given.streams_per_key.unwrap_or(50_000),
             max_connections: given.max_connections.unwrap_or(10_000),
             max_connection_age_seconds: given.max_connection_age_seconds,
+            max_message_bytes: given.max_message_bytes.unwrap_or(4 * 1024 * 1024),
+            max_deadline_ms: given.max_deadline_ms.unwrap_or(60_000),
             requests_per_key_per_second: given.requests_per_key_per_second,
             requests_per_key_burst: given.requests_per_key_burst,
             requests_per_token_per_second: given.requests_per_token_per_second,
@@ -353,6 +372,8 @@ impl ServerSettings {
         if let Some((name, _)) = positive.iter().find(|(_, value)| *value == 0) {
             bail!("`{name}` must be at least 1");
         }
+        check_range("max-message-bytes", self.max_message_bytes, &MESSAGE_BYTES)?;
+        check_range("max-deadline-ms", self.max_deadline_ms, &DEADLINE_MS)?;
         if self.requests_per_key_burst.is_some() && self.requests_per_key_per_second.is_none() {
             bail!("`requests-per-key-burst` needs `requests-per-key-per-second`");
         }
@@ -369,6 +390,18 @@ impl ServerSettings {
         Ok(())
     }
 
+    /// Bytes of the largest request.
+    #[must_use]
+    pub fn max_message_bytes(&self) -> usize {
+        usize::try_from(self.max_message_bytes).unwrap_or(usize::MAX)
+    }
+
+    /// The longest that a call without a stream may take.
+    #[must_use]
+    pub fn max_deadline(&self) -> Duration {
+        Duration::from_millis(self.max_deadline_ms)
+    }
+
     /// How long to wait between reporting "not ready" and ending streams.
     #[must_use]
     pub fn shutdown_delay(&self) -> Duration {
@@ -380,6 +413,17 @@ impl ServerSettings {
     pub fn shutdown_timeout(&self) -> Duration {
         Duration::from_millis(self.shutdown_timeout_ms)
     }
+}
+
+fn check_range<T: PartialOrd + Display>(
+    name: &str,
+    value: T,
+    range: &RangeInclusive<T>,
+) -> anyhow::Result<()> {
+    if !range.contains(&value) {
+        bail!("`{name}` must be {} to {}, is {value}", range.start(), range.end());
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -429,6 +473,23 @@ mod tests {
             assert!(shown.contains(line), "{line} in {shown}");
         }
         assert!(!resolve("", Given::default()).unwrap().to_toml().unwrap().contains("requests-per"));
+    }
+
+    #[test]
+    fn a_setting_with_a_range_keeps_it() {
+        let check = |line: &str, error: &str| {
+            let error = if error.is_empty() { None } else { Some(error.to_owned()) };
+            let resolved = resolve(&format!("[server]\n{line}"), Given::default());
+            assert_eq!(resolved.err().map(|error| error.to_string()), error, "{line}");
+        };
+        check("max-message-bytes = 262144", "");
+        check("max-message-bytes = 67108864", "");
+        check("max-message-bytes = 262143", "`max-message-bytes` must be 262144 to 67108864, is 262143");
+        check("max-message-bytes = 67108865", "`max-message-bytes` must be 262144 to 67108864, is 67108865");
+        check("max-deadline-ms = 100", "");
+        check("max-deadline-ms = 3600000", "");
+        check("max-deadline-ms = 99", "`max-deadline-ms` must be 100 to 3600000, is 99");
+        check("max-deadline-ms = 3600001", "`max-deadline-ms` must be 100 to 3600000, is 3600001");
     }
 
     #[test]
