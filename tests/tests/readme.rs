@@ -10,9 +10,12 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Stdio;
 
+use burgee::settings::{Given, Listen, Settings};
+use burgee_management::oidc::IssuerSettings;
 use burgee_tests::postgres::Cluster;
 use burgee_tests::server::{PATIENCE, Server, binary};
 use burgee_tests::tools::{buf, workspace};
+use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
@@ -119,6 +122,105 @@ fn installed(program: &str) -> bool {
 fn script(path: &Path, text: &str) {
     fs::write(path, text).unwrap();
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+/// Returns the rows of a table of the README, by its first words.
+fn table(first: &str) -> Vec<Vec<String>> {
+    let readme = fs::read_to_string(workspace().join("README.md")).unwrap();
+    let lines = readme.lines().skip_while(|line| !line.starts_with(first)).skip(2);
+    let rows = lines.take_while(|line| line.starts_with('|'));
+    rows.map(|row| row.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect()).collect()
+}
+
+/// Writes a number with commas.
+fn number(number: u64) -> String {
+    match number / 1_000 {
+        0 => number.to_string(),
+        thousands => format!("{},{:03}", self::number(thousands), number % 1_000),
+    }
+}
+
+#[test]
+fn the_limits_are_those_of_the_code() {
+    use burgee_core::limits::*;
+    let limits = serde_json::to_value(Limits::default()).unwrap();
+    let stored = limits.as_object().unwrap().iter();
+    let mut expected: Vec<[String; 3]> = stored
+        .map(|(name, value)| {
+            [format!("`{name}`"), number(value.as_u64().unwrap()), "`[server.limits]`".to_owned()]
+        })
+        .collect();
+    let settings = Settings::resolve(Listen::default(), Given::default(), None).unwrap();
+    let server = serde_json::to_value(settings.server).unwrap();
+    for (name, setting) in [
+        ("bytes of a request", "max-message-bytes"),
+        ("milliseconds of a call without a stream", "max-deadline-ms"),
+        ("connections", "max-connections"),
+        ("streams of one connection", "streams-per-connection"),
+        ("streams with one environment key", "streams-per-key"),
+        ("streams with one token", "streams-per-token"),
+        ("requests a second with one environment key", "requests-per-key-per-second"),
+        ("requests a second with one token", "requests-per-token-per-second"),
+        ("failed sign-ins of one address in a minute", "sign-in-failures-per-minute"),
+    ] {
+        let default = match &server[setting] {
+            Value::Null => "none".to_owned(),
+            value => number(value.as_u64().unwrap()),
+        };
+        expected.push([name.to_owned(), default, format!("`{setting}`")]);
+    }
+    for (name, value) in [
+        ("bytes of a text value", VALUE_BYTES),
+        ("bytes of a JSON value", JSON_VALUE_BYTES),
+        ("bytes of metadata", METADATA_BYTES),
+        ("bytes of a description", DESCRIPTION_BYTES),
+        ("characters of a display name", DISPLAY_NAME_CHARACTERS),
+        ("characters of an identifier", IDENTIFIER_CHARACTERS),
+        ("characters of a trait's key", TRAIT_KEY_CHARACTERS),
+        ("characters of a trait's text", TRAIT_VALUE_CHARACTERS),
+        ("conditions of a segment", CONDITIONS_PER_SEGMENT),
+        ("rules within rules of a segment", RULE_DEPTH),
+        ("characters of a condition's property, and of its operand", CONDITION_CHARACTERS),
+        ("items of a condition's list", CONDITION_LIST_ITEMS),
+        ("variants of a feature", VARIANTS_PER_FEATURE),
+        ("tags of a feature, and owners", TAGS_PER_FEATURE),
+        ("tags that limit a grant or a key", TAGS_PER_LIMIT),
+        ("groups of an invitation", GROUPS_PER_INVITATION),
+        ("rules of a trust relationship", CLAIM_RULES_PER_TRUST_RELATIONSHIP),
+        ("patterns of such a rule", PATTERNS_PER_CLAIM_RULE),
+    ] {
+        expected.push([name.to_owned(), number(value as u64), String::new()]);
+    }
+    let mut rows: Vec<[String; 3]> =
+        table("| limit |").iter().map(|row| [row[0].clone(), row[1].clone(), row[2].clone()]).collect();
+    rows.sort();
+    expected.sort();
+    assert_eq!(rows, expected);
+}
+
+#[test]
+fn the_settings_of_issuers_are_those_of_the_code() {
+    let some = || Some("x".to_owned());
+    let (jwks_uri, groups_claim, organisation) = (some(), some(), some());
+    let all = IssuerSettings { jwks_uri, groups_claim, organisation, ..IssuerSettings::new("x") };
+    let all = serde_json::to_value(all).unwrap();
+    let defaults = serde_json::to_value(IssuerSettings::new("x")).unwrap();
+    let default = |name: &str| match &defaults[name] {
+        _ if name == "issuer" => "required".to_owned(),
+        Value::Null => "none".to_owned(),
+        Value::Array(items) if items.is_empty() => "none".to_owned(),
+        Value::Array(items) => {
+            items.iter().map(|item| format!("`{}`", item.as_str().unwrap())).collect::<Vec<_>>().join(", ")
+        }
+        value => value.to_string(),
+    };
+    let mut expected: Vec<[String; 2]> =
+        all.as_object().unwrap().keys().map(|name| [format!("`{name}`"), default(name)]).collect();
+    let mut rows: Vec<[String; 2]> =
+        table("| `[[server.issuers]]` |").iter().map(|row| [row[0].clone(), row[1].clone()]).collect();
+    rows.sort();
+    expected.sort();
+    assert_eq!(rows, expected);
 }
 
 /// Returns the `sh` blocks of a section of the README.
