@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::limits::USERS_LISTED;
+
 /// The result of everything in Burgee that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -74,12 +76,14 @@ pub enum Error {
     },
 
     /// The resource cannot be deleted while others use it.
-    #[error("`{name}` is in use by {}", .users.join(", "))]
+    #[error("`{name}` is in use by {}", used_by(.users, *.hidden))]
     InUse {
         /// The resource.
         name: String,
-        /// The names of what uses it, at most [`crate::limits::USERS_LISTED`].
+        /// The names of what uses it; the caller is told at most [`USERS_LISTED`].
         users: Vec<String>,
+        /// How many more use it that the caller may not see.
+        hidden: usize,
     },
 
     /// The state of the system forbids the operation.
@@ -222,6 +226,15 @@ impl Error {
 impl From<Violation> for Error {
     fn from(violation: Violation) -> Self {
         Self::Invalid(vec![violation])
+    }
+}
+
+fn used_by(users: &[String], hidden: usize) -> String {
+    let listed = users.iter().take(USERS_LISTED).map(String::as_str).collect::<Vec<_>>().join(", ");
+    match (users.is_empty(), hidden) {
+        (_, 0) => listed,
+        (true, _) => format!("{hidden} that you may not see"),
+        (false, _) => format!("{listed} and {hidden} that you may not see"),
     }
 }
 

@@ -9,6 +9,7 @@ use pb::change_request::Change;
 
 use crate::context::WriteRequest;
 use crate::fields::{At as _, required};
+use crate::gate::Caller;
 use crate::transaction::{Planned, located, log_revision};
 use crate::{features, flags, overrides, segments};
 
@@ -17,14 +18,16 @@ const CHANGES: usize = 5_000;
 
 pub(crate) async fn apply_changes(
     store: &dyn FlagStore,
+    caller: &Caller,
     context: &WriteContext,
     request: pb::ApplyChangesRequest,
 ) -> Result<pb::ApplyChangesResponse> {
     let project = ProjectName::parse(&request.project).at("project")?;
     let plans = plan_all(&project, context, request.changes)?;
     let mutations = plans.iter().map(|plan| plan.mutation.clone()).collect();
+    let rights = caller.rights(store, &project.organisation).await?;
     let outcome = store.apply(context, &project, mutations).await;
-    let applied = outcome.map_err(|error| at_fault(error, &plans))?;
+    let applied = outcome.map_err(|error| segments::as_seen_by(&rights, at_fault(error, &plans)))?;
     log_revision(context, &project, &applied);
     Ok(pb::ApplyChangesResponse { revision: applied.revision })
 }

@@ -1,10 +1,12 @@
 //! Segments.
 
 use burgee_core::change::{Mutation, WriteContext};
-use burgee_core::name::{FeatureKey, ProjectName, SegmentId, SegmentName};
+use burgee_core::grant::Rights;
+use burgee_core::name::{FeatureKey, ProjectName, SegmentId, SegmentName, SegmentOverrideName};
+use burgee_core::permission::{Permission, Place};
 use burgee_core::segment::{Segment, SegmentPatch};
 use burgee_core::store::FlagStore;
-use burgee_core::{Result, Violation};
+use burgee_core::{Error, Result, Violation};
 use burgee_proto::management::v1 as pb;
 use burgee_proto::mask::Mask;
 use burgee_proto::segment::rules;
@@ -12,6 +14,7 @@ use burgee_proto::v1 as shared;
 use chrono::{DateTime, Utc};
 
 use crate::fields::{self, At as _, given, required};
+use crate::gate::Caller;
 use crate::page::Paging;
 use crate::transaction::{Planned, apply};
 
@@ -135,10 +138,13 @@ fn patch(name: &SegmentName, wire: shared::Segment, mask: &Mask) -> Result<Segme
 
 pub(crate) async fn delete(
     store: &dyn FlagStore,
+    caller: &Caller,
     context: &WriteContext,
     request: pb::DeleteSegmentRequest,
 ) -> Result<pb::DeleteSegmentResponse> {
-    let written = apply(store, context, plan_delete(&request.name, request.force, request.etag)?).await?;
+    let planned = plan_delete(&request.name, request.force, request.etag)?;
+    let rights = caller.rights(store, &planned.project.organisation).await?;
+    let written = apply(store, context, planned).await.map_err(|error| as_seen_by(&rights, error))?;
     Ok(pb::DeleteSegmentResponse { revision: written.revision })
 }
 
@@ -150,6 +156,24 @@ pub(crate) fn plan_delete(name: &str, force: bool, etag: String) -> Result<Plann
         mutation: Mutation::DeleteSegment { segment, force, etag: given(etag) },
         locate: |violation| violation,
     })
+}
+
+/// Leaves out of the error of a segment in use the overrides in environments whose flags the caller may not see, and counts
+/// them.
+pub(crate) fn as_seen_by(rights: &Rights, error: Error) -> Error {
+    let sees = |name: &String| {
+        SegmentOverrideName::parse(name).is_ok_and(|name| {
+            rights.allows(Permission::ViewEnvironment, &Place::Environment(name.flag.environment))
+        })
+    };
+    match error {
+        Error::InUse { name, users, hidden } => {
+            let (seen, unseen): (Vec<_>, Vec<_>) = users.into_iter().partition(sees);
+            Error::InUse { name, users: seen, hidden: hidden + unseen.len() }
+        }
+        Error::Change { index, error } => as_seen_by(rights, *error).of_change(index),
+        other => other,
+    }
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use burgee_core::limits::USERS_LISTED;
 use burgee_core::{Error, Violation};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
@@ -58,9 +59,10 @@ fn parts(error: Error) -> (Code, ErrorDetails) {
             let details = details(ErrorReason::StaleEtag, [("name", name), ("etag", current)]);
             (Code::Aborted, details)
         }
-        Error::InUse { name, users } => {
-            let details = details(ErrorReason::InUse, [("name", name), ("users", users.join(","))]);
-            (Code::FailedPrecondition, details)
+        Error::InUse { name, mut users, hidden } => {
+            users.truncate(USERS_LISTED);
+            let metadata = [("name", name), ("users", users.join(",")), ("hidden", hidden.to_string())];
+            (Code::FailedPrecondition, details(ErrorReason::InUse, metadata))
         }
         Error::Precondition { reason, .. } => (Code::FailedPrecondition, named(reason, HashMap::new())),
         Error::OutOfRange { oldest, newest, .. } => {
@@ -165,7 +167,11 @@ mod tests {
         check(Error::NotFound { kind: "flag", name: "f".into() }, Code::NotFound, "NOT_FOUND");
         check(Error::AlreadyExists { kind: "flag", name: "f".into() }, Code::AlreadyExists, "ALREADY_EXISTS");
         check(Error::StaleEtag { name: "f".into(), current: "7".into() }, Code::Aborted, "STALE_ETAG");
-        check(Error::InUse { name: "s".into(), users: vec![] }, Code::FailedPrecondition, "IN_USE");
+        check(
+            Error::InUse { name: "s".into(), users: vec![], hidden: 0 },
+            Code::FailedPrecondition,
+            "IN_USE",
+        );
         check(Error::LimitExceeded { limit: "l", maximum: 1 }, Code::ResourceExhausted, "LIMIT_EXCEEDED");
         check(
             Error::TooManyRequests { limit: "l", per_second: 1, retry_after: RETRY_DELAY },
@@ -195,6 +201,22 @@ mod tests {
             "REVISION_NOT_REACHED",
         );
         check(Error::Storage("disk full".into()), Code::Internal, "INTERNAL");
+    }
+
+    #[test]
+    fn what_is_in_use_tells_of_some_users_and_how_many_are_hidden() {
+        let check = |users: usize, hidden: usize, message: &str, named: &str| {
+            let users = (1..=users).map(|number| format!("u{number}")).collect();
+            let status = status(Error::InUse { name: "s".into(), users, hidden });
+            let metadata = status.get_details_error_info().unwrap().metadata;
+            assert_eq!(status.message(), format!("`s` is in use by {message}"));
+            assert_eq!((metadata["users"].as_str(), &metadata["hidden"]), (named, &hidden.to_string()));
+        };
+        check(2, 0, "u1, u2", "u1,u2");
+        check(1, 3, "u1 and 3 that you may not see", "u1");
+        check(0, 3, "3 that you may not see", "");
+        let listed: Vec<_> = (1..=20).map(|number| format!("u{number}")).collect();
+        check(21, 0, &listed.join(", "), &listed.join(","));
     }
 
     #[test]
@@ -230,7 +252,7 @@ mod tests {
             violations(&long),
             violations("x"),
             Error::NotFound { kind: "feature", name: long.clone() },
-            Error::InUse { name: long.clone(), users: vec![long.clone(); 20] },
+            Error::InUse { name: long.clone(), users: vec![long.clone(); 20], hidden: usize::MAX },
             Error::StaleEtag { name: long.clone(), current: long },
         ] {
             let status = status(error);

@@ -9,6 +9,7 @@ use crate::world::*;
 both! {
     a_segment_is_created_read_changed_and_listed,
     a_segment_in_use_is_deleted_only_by_force,
+    of_what_uses_a_segment_the_caller_is_told_what_they_may_see,
     what_could_not_be_evaluated_is_refused,
 }
 
@@ -64,6 +65,48 @@ async fn a_segment_in_use_is_deleted_only_by_force(world: World) {
     let flag = world.flags().get_flag(GetFlagRequest { name: flag("dark") }).await.unwrap().into_inner().flag;
     assert!(flag.unwrap().segment_overrides.is_empty());
     check_missing(world.segments().delete_segment(delete.clone()).await, &delete.name);
+}
+
+async fn of_what_uses_a_segment_the_caller_is_told_what_they_may_see(world: World) {
+    use pb::Permission::{ManageSegmentOverrides, ManageSegments, ViewEnvironment, ViewProject};
+    let world = world.with_features().await;
+    world.create_environment("alpha").await;
+    world.create_segment("beta").await;
+    let alpha = format!("{SHOP}/environments/alpha");
+    let [seen, unseen, too] = [(DEV, "dark"), (&*alpha, "dark"), (&*alpha, "title")]
+        .map(|(environment, feature)| format!("{environment}/flags/{feature}/segmentOverrides/beta"));
+    for name in [&unseen, &seen, &too] {
+        let set = SetSegmentOverrideRequest { name: name.clone(), state: on(), ..Default::default() };
+        world.flags().set_segment_override(set).await.unwrap();
+    }
+    let delete = DeleteSegmentRequest { name: format!("{SHOP}/segments/beta"), ..Default::default() };
+    let refused = async |caller: &World, users: &[&String], hidden: &str| {
+        let change = DeleteSegmentChange { name: delete.name.clone(), ..Default::default() };
+        let changes = ApplyChangesRequest {
+            project: SHOP.into(),
+            changes: vec![ChangeRequest { change: Some(change_request::Change::DeleteSegment(change)) }],
+            ..Default::default()
+        };
+        let alone =
+            check(caller.segments().delete_segment(delete.clone()).await, Code::FailedPrecondition, "IN_USE");
+        let together = check(caller.flags().apply_changes(changes).await, Code::FailedPrecondition, "IN_USE");
+        for status in [alone, together] {
+            let expected = users.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(",");
+            assert_eq!(
+                (metadata(&status, "users"), metadata(&status, "hidden").as_str()),
+                (expected, hidden)
+            );
+            assert_eq!(status.message().contains("alpha"), users.contains(&&unseen), "{status:?}");
+        }
+    };
+    refused(&world, &[&unseen, &too, &seen], "0").await;
+    let ada = world.as_member("ada").await;
+    world.grant("ada", "users/ada", SHOP, &[ManageSegments, ViewProject]).await;
+    refused(&ada, &[], "3").await;
+    // To change something there is not to see it.
+    world.grant("ada-alpha", "users/ada", &alpha, &[ManageSegmentOverrides]).await;
+    world.grant("ada-dev", "users/ada", DEV, &[ViewEnvironment]).await;
+    refused(&ada, &[&seen], "2").await;
 }
 
 async fn what_could_not_be_evaluated_is_refused(world: World) {

@@ -90,7 +90,7 @@ async fn a_segment_in_use_is_deleted_only_by_force(world: World) {
     world.apply(features.iter().map(|key| create_feature(key)).collect()).await;
     world.apply(features.iter().map(|key| set_override("dev", key, "beta", None)).collect()).await;
     let users: Vec<String> =
-        features.iter().take(20).map(|key| override_name("dev", key, "beta").to_string()).collect();
+        features.iter().map(|key| override_name("dev", key, "beta").to_string()).collect();
     check_users(world.try_apply(vec![delete("beta", false, None)]).await, &users);
     world.write(delete("beta", true, None)).await;
     let flags = world.flags().flags(&environment_name("dev"), &all()).await.unwrap();

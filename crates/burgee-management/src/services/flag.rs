@@ -87,7 +87,7 @@ impl FlagService for Handlers {
         &self,
         request: Request<pb::ApplyChangesRequest>,
     ) -> Reply<pb::ApplyChangesResponse> {
-        let (context, _, request) = write(&self.gate, request).await?;
-        reply(apply::apply_changes(&*self.store, &context, request).await)
+        let (context, caller, request) = write(&self.gate, request).await?;
+        reply(apply::apply_changes(&*self.store, &caller, &context, request).await)
     }
 }

@@ -48,7 +48,7 @@ impl SegmentService for Handlers {
         &self,
         request: Request<pb::DeleteSegmentRequest>,
     ) -> Reply<pb::DeleteSegmentResponse> {
-        let (context, _, request) = write(&self.gate, request).await?;
-        reply(segments::delete(&*self.store, &context, request).await)
+        let (context, caller, request) = write(&self.gate, request).await?;
+        reply(segments::delete(&*self.store, &caller, &context, request).await)
     }
 }

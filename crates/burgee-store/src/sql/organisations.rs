@@ -216,7 +216,7 @@ impl AccountWrite<'_> {
                     ProjectName { organisation: name.clone(), project: stored(ProjectId::parse(key))? };
                 users.push(project.to_string());
             }
-            return Err(Error::InUse { name: name.to_string(), users });
+            return Err(Error::InUse { name: name.to_string(), users, hidden: 0 });
         }
         sqlx::query("DELETE FROM organisations WHERE id = $1")
             .bind(id)

@@ -235,7 +235,7 @@ async fn check_unused(connection: &mut Connection, id: i64, name: &ProjectName) 
             _ => FeatureName { project, feature: stored(FeatureKey::parse(&key))? }.to_string(),
         });
     }
-    if users.is_empty() { Ok(()) } else { Err(Error::InUse { name: name.to_string(), users }) }
+    if users.is_empty() { Ok(()) } else { Err(Error::InUse { name: name.to_string(), users, hidden: 0 }) }
 }
 
 impl Write<'_> {

@@ -163,7 +163,7 @@ impl AccountWrite<'_> {
             users.push(GrantName { organisation, grant }.to_string());
         }
         if !users.is_empty() {
-            return Err(Error::InUse { name: name.to_string(), users });
+            return Err(Error::InUse { name: name.to_string(), users, hidden: 0 });
         }
         sqlx::query("DELETE FROM roles WHERE id = $1")
             .bind(id)

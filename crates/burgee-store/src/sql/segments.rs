@@ -1,7 +1,6 @@
 //! Segments.
 
 use burgee_core::feature::check_metadata;
-use burgee_core::limits::USERS_LISTED;
 use burgee_core::name::SegmentOverrideName;
 use burgee_core::name::{
     EnvironmentId, FeatureKey, FeatureName, FlagName, ProjectName, SegmentId, SegmentName,
@@ -219,8 +218,9 @@ impl Write<'_> {
         self.check_etag(&name, etag, &resource.etag)?;
         let users = self.users_of_segment(id, segment).await?;
         if !force && !users.is_empty() {
-            let users = users.iter().take(USERS_LISTED).map(ToString::to_string).collect();
-            return Err(Error::InUse { name: name.to_string(), users });
+            // All of them: which the caller may see, the store does not know.
+            let users = users.iter().map(ToString::to_string).collect();
+            return Err(Error::InUse { name: name.to_string(), users, hidden: 0 });
         }
         for user in &users {
             let row = find_flag(&mut self.tx, &user.flag).await?;
