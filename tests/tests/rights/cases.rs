@@ -24,20 +24,62 @@ pub(crate) enum Needs {
     Credential,
     /// To administer the server.
     ServerAdministrator,
-    /// To be the user that is asked about.
-    Oneself,
-    /// To share an organisation with the user that is asked about.
-    Colleague,
+    /// To be this user, or to administer the server.
+    Oneself(&'static str),
+    /// To be this user or one of their colleagues, or to administer the server.
+    Known(&'static str),
+    /// To be somebody, named as in the organisation unless it is a user, or to hold a permission.
+    OneselfOr(&'static str, &'static str),
     /// All of these, each at the place of its level.
     Permissions(&'static [&'static str]),
+    /// A permission at the place of its level, for a feature with these tags.
+    OfFeature(&'static str, &'static [&'static str]),
+    /// This permission at the place of its level, which the grant with this id is on.
+    OfGrant(&'static str, &'static str),
+    /// To manage groups, or the one with this id.
+    OfGroup(&'static str),
+    /// Something at another place.
+    At(fn(&Place) -> Place, &'static Needs),
+    /// All of these, of which the first that is missing is told.
+    All(&'static [Needs]),
+    /// Something that is not there; it has this name.
+    Absent(fn(&Place) -> String),
+    /// That this field keeps the rules, which it does not.
+    Rules(&'static str),
     /// A secret in the request.
     Secret,
 }
 
-/// A method.
+impl Needs {
+    /// Returns the permissions that are needed, if it is about permissions at the place itself.
+    pub(crate) fn permissions(&self) -> Vec<&'static str> {
+        match self {
+            Self::Permissions(needed) => needed.to_vec(),
+            Self::OfFeature(permission, _)
+            | Self::OfGrant(permission, _)
+            | Self::OneselfOr(_, permission) => {
+                vec![*permission]
+            }
+            Self::OfGroup(_) => vec!["MANAGE_USER_GROUPS"],
+            Self::All(all) => all.iter().flat_map(Self::permissions).collect(),
+            Self::Credential
+            | Self::ServerAdministrator
+            | Self::Oneself(_)
+            | Self::Known(_)
+            | Self::At(..)
+            | Self::Absent(_)
+            | Self::Rules(_)
+            | Self::Secret => Vec::new(),
+        }
+    }
+}
+
+/// A method, with a request.
 pub(crate) struct Case {
     /// `Service/Method`.
     pub(crate) path: &'static str,
+    /// What is special about the request; empty: nothing.
+    pub(crate) of: &'static str,
     /// On what it works.
     pub(crate) level: Level,
     /// What it needs.
@@ -72,15 +114,15 @@ impl Place {
         }
     }
 
-    fn in_organisation(&self, rest: &str) -> String {
+    pub(crate) fn in_organisation(&self, rest: &str) -> String {
         format!("{}/{rest}", self.organisation)
     }
 
-    fn in_project(&self, rest: &str) -> String {
+    pub(crate) fn in_project(&self, rest: &str) -> String {
         format!("{}/{rest}", self.project)
     }
 
-    fn in_environment(&self, rest: &str) -> String {
+    pub(crate) fn in_environment(&self, rest: &str) -> String {
         format!("{}/{rest}", self.environment)
     }
 }
@@ -88,15 +130,15 @@ impl Place {
 /// The user whom requests about users are about.
 pub(crate) const SOMEBODY: &str = "users/somebody";
 
-fn mask(paths: &[&str]) -> Option<prost_types::FieldMask> {
+pub(crate) fn mask(paths: &[&str]) -> Option<prost_types::FieldMask> {
     Some(prost_types::FieldMask { paths: paths.iter().map(ToString::to_string).collect() })
 }
 
-fn on() -> Option<pb::FlagState> {
+pub(crate) fn on() -> Option<pb::FlagState> {
     Some(pb::FlagState { enabled: Some(true), ..Default::default() })
 }
 
-fn segment(place: &Place) -> pb::Segment {
+pub(crate) fn segment(place: &Place) -> pb::Segment {
     let condition =
         pb::Condition { property: "plan".into(), operator: pb::Operator::IsSet.into(), ..Default::default() };
     let rule = pb::Rule { r#type: pb::RuleType::All.into(), conditions: vec![condition], rules: vec![] };
@@ -104,12 +146,13 @@ fn segment(place: &Place) -> pb::Segment {
 }
 
 macro_rules! cases {
-    ($($service:ident { $($method:ident $level:ident $needs:expr, $request:ident |$place:pat_param| { $($field:ident: $value:expr),* $(,)? };)* })*) => {
-        /// All of them.
+    ($(#[$doc:meta])* $cases:ident = $($service:ident { $($method:ident $($of:literal)? $level:ident $needs:expr, $request:ident |$place:pat_param| { $($field:ident: $value:expr),* $(,)? };)* })*) => {
+        $(#[$doc])*
         #[allow(clippy::needless_update, reason = "some requests have no more fields")]
-        pub(crate) const CASES: &[Case] = &[$($(
+        pub(crate) const $cases: &[Case] = &[$($(
             Case {
                 path: concat!(stringify!($service), "/", stringify!($method)),
+                of: concat!($($of)?),
                 level: Level::$level,
                 needs: $needs,
                 request: |$place| $request { $($field: $value,)* ..Default::default() }.encode_to_vec(),
@@ -117,24 +160,34 @@ macro_rules! cases {
         )*)*];
     };
 }
+pub(crate) use cases;
 
-use Needs::*;
+use Needs::{
+    All, Credential, Known, OfFeature, OfGroup, Oneself, OneselfOr, Permissions, Secret, ServerAdministrator,
+};
 
-const VIEW_ORGANISATION: Needs = Permissions(&["VIEW_ORGANISATION"]);
-const ORGANISATION_ADMIN: Needs = Permissions(&["ORGANISATION_ADMIN"]);
-const MANAGE_USER_GROUPS: Needs = Permissions(&["MANAGE_USER_GROUPS"]);
-const VIEW_PROJECT: Needs = Permissions(&["VIEW_PROJECT"]);
-const PROJECT_ADMIN: Needs = Permissions(&["PROJECT_ADMIN"]);
-const CREATE_FEATURE: Needs = Permissions(&["CREATE_FEATURE"]);
-const MANAGE_SEGMENTS: Needs = Permissions(&["MANAGE_SEGMENTS"]);
-const VIEW_AUDIT_LOG: Needs = Permissions(&["VIEW_AUDIT_LOG"]);
-const VIEW_ENVIRONMENT: Needs = Permissions(&["VIEW_ENVIRONMENT"]);
-const ENVIRONMENT_ADMIN: Needs = Permissions(&["ENVIRONMENT_ADMIN"]);
-const MANAGE_SEGMENT_OVERRIDES: Needs = Permissions(&["MANAGE_SEGMENT_OVERRIDES"]);
-const VIEW_IDENTITIES: Needs = Permissions(&["VIEW_IDENTITIES"]);
-const MANAGE_IDENTITIES: Needs = Permissions(&["MANAGE_IDENTITIES"]);
+pub(crate) const VIEW_ORGANISATION: Needs = Permissions(&["VIEW_ORGANISATION"]);
+pub(crate) const ORGANISATION_ADMIN: Needs = Permissions(&["ORGANISATION_ADMIN"]);
+pub(crate) const MANAGE_USER_GROUPS: Needs = Permissions(&["MANAGE_USER_GROUPS"]);
+pub(crate) const VIEW_PROJECT: Needs = Permissions(&["VIEW_PROJECT"]);
+pub(crate) const PROJECT_ADMIN: Needs = Permissions(&["PROJECT_ADMIN"]);
+pub(crate) const CREATE_FEATURE: Needs = Permissions(&["CREATE_FEATURE"]);
+pub(crate) const MANAGE_SEGMENTS: Needs = Permissions(&["MANAGE_SEGMENTS"]);
+pub(crate) const VIEW_AUDIT_LOG: Needs = Permissions(&["VIEW_AUDIT_LOG"]);
+pub(crate) const VIEW_ENVIRONMENT: Needs = Permissions(&["VIEW_ENVIRONMENT"]);
+pub(crate) const ENVIRONMENT_ADMIN: Needs = Permissions(&["ENVIRONMENT_ADMIN"]);
+pub(crate) const MANAGE_SEGMENT_OVERRIDES: Needs = OfFeature("MANAGE_SEGMENT_OVERRIDES", DARK);
+pub(crate) const VIEW_IDENTITIES: Needs = Permissions(&["VIEW_IDENTITIES"]);
+pub(crate) const MANAGE_IDENTITIES: Needs = Permissions(&["MANAGE_IDENTITIES"]);
+
+/// The tags of the feature `dark`.
+pub(crate) const DARK: &[&str] = &["beta"];
+/// The tags of the feature `split`.
+pub(crate) const SPLIT: &[&str] = &["stable"];
 
 cases! {
+    /// One of each method.
+    CASES =
     OrganisationService {
         CreateOrganisation Server ServerAdministrator, CreateOrganisationRequest |_| {
             organisation_id: "fresh".into(), validate_only: true
@@ -150,7 +203,7 @@ cases! {
         DeleteOrganisation Organisation ORGANISATION_ADMIN, DeleteOrganisationRequest |p| {
             name: p.organisation.clone(), force: true, validate_only: true
         };
-        AddMember Organisation ORGANISATION_ADMIN, AddMemberRequest |p| {
+        AddMember Organisation All(&[ORGANISATION_ADMIN, Known("users/outsider")]), AddMemberRequest |p| {
             parent: p.organisation.clone(), user: "users/outsider".into(), role: pb::Role::Member.into(),
             validate_only: true,
         };
@@ -169,9 +222,9 @@ cases! {
             user: Some(pb::User { email: "fresh@example.com".into(), ..Default::default() }),
             validate_only: true,
         };
-        GetUser Server Colleague, GetUserRequest |_| { name: SOMEBODY.into() };
+        GetUser Server Known(SOMEBODY), GetUserRequest |_| { name: SOMEBODY.into() };
         ListUsers Server ServerAdministrator, ListUsersRequest |_| {};
-        UpdateUser Server Oneself, UpdateUserRequest |_| {
+        UpdateUser Server Oneself(SOMEBODY), UpdateUserRequest |_| {
             user: Some(pb::User { name: SOMEBODY.into(), display_name: "New".into(), ..Default::default() }),
             validate_only: true,
         };
@@ -201,16 +254,16 @@ cases! {
         DeleteGroup Organisation MANAGE_USER_GROUPS, DeleteGroupRequest |p| {
             name: p.in_organisation("groups/idle"), validate_only: true
         };
-        AddGroupMember Organisation MANAGE_USER_GROUPS, AddGroupMemberRequest |p| {
+        AddGroupMember Organisation OfGroup("idle"), AddGroupMemberRequest |p| {
             parent: p.in_organisation("groups/idle"), user: SOMEBODY.into(), validate_only: true
         };
         ListGroupMembers Organisation VIEW_ORGANISATION, ListGroupMembersRequest |p| {
             parent: p.in_organisation("groups/idle")
         };
-        UpdateGroupMember Organisation MANAGE_USER_GROUPS, UpdateGroupMemberRequest |p| {
+        UpdateGroupMember Organisation OfGroup("full"), UpdateGroupMemberRequest |p| {
             name: p.in_organisation("groups/full/members/somebody"), administrator: true, validate_only: true
         };
-        RemoveGroupMember Organisation MANAGE_USER_GROUPS, RemoveGroupMemberRequest |p| {
+        RemoveGroupMember Organisation OfGroup("full"), RemoveGroupMemberRequest |p| {
             name: p.in_organisation("groups/full/members/somebody"), validate_only: true
         };
     }
@@ -265,7 +318,7 @@ cases! {
         RevokeGrant Organisation ORGANISATION_ADMIN, RevokeGrantRequest |p| {
             name: p.in_organisation("grants/idle"), validate_only: true
         };
-        TestPermissions Environment ENVIRONMENT_ADMIN, TestPermissionsRequest |p| {
+        TestPermissions Environment OneselfOr(SOMEBODY, "ENVIRONMENT_ADMIN"), TestPermissionsRequest |p| {
             resource: p.environment.clone(), grantee: SOMEBODY.into()
         };
     }
@@ -364,7 +417,7 @@ cases! {
         ArchiveFeature Project CREATE_FEATURE, ArchiveFeatureRequest |p| {
             name: p.in_project("features/dark"), validate_only: true
         };
-        DeleteFeature Project Permissions(&["DELETE_FEATURE"]), DeleteFeatureRequest |p| {
+        DeleteFeature Project OfFeature("DELETE_FEATURE", DARK), DeleteFeatureRequest |p| {
             name: p.in_project("features/dark"), validate_only: true
         };
         CreateVariant Project PROJECT_ADMIN, CreateVariantRequest |p| {
@@ -386,7 +439,7 @@ cases! {
     FlagService {
         GetFlag Environment VIEW_ENVIRONMENT, GetFlagRequest |p| { name: p.in_environment("flags/dark") };
         ListFlags Environment VIEW_ENVIRONMENT, ListFlagsRequest |p| { parent: p.environment.clone() };
-        UpdateFlag Environment Permissions(&["UPDATE_FEATURE_STATE"]), UpdateFlagRequest |p| {
+        UpdateFlag Environment OfFeature("UPDATE_FEATURE_STATE", DARK), UpdateFlagRequest |p| {
             flag: Some(pb::Flag { name: p.in_environment("flags/dark"), state: on(), ..Default::default() }),
             update_mask: mask(&["state.enabled"]),
             validate_only: true,
@@ -410,7 +463,7 @@ cases! {
         ListIdentityOverrides Environment VIEW_IDENTITIES, ListIdentityOverridesRequest |p| {
             parent: p.in_environment("flags/dark")
         };
-        ApplyChanges Environment Permissions(&["VIEW_PROJECT", "UPDATE_FEATURE_STATE", "MANAGE_SEGMENTS"]),
+        ApplyChanges Environment All(&[VIEW_PROJECT, OfFeature("UPDATE_FEATURE_STATE", DARK), MANAGE_SEGMENTS]),
             ApplyChangesRequest |p| {
                 project: p.project.clone(),
                 changes: vec![

@@ -8,6 +8,7 @@ mod raw;
 mod revocation;
 mod secrets;
 mod sign_in;
+mod variants;
 mod walk;
 mod world;
 

@@ -17,6 +17,7 @@ use tonic_reflection::pb::v1::{ServerReflectionRequest, ServerReflectionResponse
 
 use crate::cases::{CASES, Needs};
 use crate::raw::Server;
+use crate::variants::VARIANTS;
 use crate::world::{Holding, World, level};
 
 /// What anybody may call: they tell what there is, not what is in it.
@@ -92,19 +93,21 @@ async fn every_method_asks_who_calls_and_whether_they_may() {
     }
     // Another tenant learns nothing, not even that there is something.
     let outsider = world.create_token("users/bravo-owner", "walk", None).await;
-    for case in CASES {
-        let Needs::Permissions(_) = case.needs else { continue };
+    for case in CASES.iter().chain(VARIANTS) {
+        if case.needs.permissions().is_empty() {
+            continue;
+        }
         let status = world.server.call(case.path, &outsider, (case.request)(place)).await.unwrap_err();
-        assert_eq!(status.code(), Code::NotFound, "{}: {status:?}", case.path);
+        assert_eq!(status.code(), Code::NotFound, "{} {}: {status:?}", case.path, case.of);
         let nowhere = crate::cases::Place::of("nowhere", "shop", "dev");
         let of_nothing = world.server.call(case.path, &outsider, (case.request)(&nowhere)).await.unwrap_err();
         let same = |status: &Status| status.message().replace("nowhere", "acme");
-        assert_eq!(same(&status), same(&of_nothing), "{}", case.path);
+        assert_eq!(same(&status), same(&of_nothing), "{} {}", case.path, case.of);
     }
     // With one permission too few, the missing one is named; with just enough, it is done.
     for (index, case) in CASES.iter().enumerate() {
-        let Needs::Permissions(needed) = case.needs else { continue };
-        if *needed == ["VIEW_ORGANISATION"] {
+        let needed = case.needs.permissions();
+        if needed.is_empty() || needed == ["VIEW_ORGANISATION"] {
             // Every member holds it.
             continue;
         }

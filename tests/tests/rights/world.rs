@@ -7,7 +7,7 @@ use burgee_tests::server::Server as Process;
 use chrono::{TimeDelta, Utc};
 use tempfile::TempDir;
 
-use crate::cases::{Level, Place};
+use crate::cases::{DARK, Level, Place, SOMEBODY, SPLIT};
 use crate::raw::Server;
 
 /// Organisations with their projects and environments.
@@ -24,6 +24,9 @@ pub(crate) const PLACES: [(&str, &str, &str); 8] = [
 
 /// What the tokens of CI jobs are for.
 const AUDIENCE: &str = "burgee";
+
+/// What the tokens of people are for.
+const SIGN_IN_AUDIENCE: &str = "people";
 
 /// What somebody holds somewhere.
 #[derive(Clone, Debug)]
@@ -44,8 +47,14 @@ pub(crate) struct Actor {
     /// The organisations that they belong to.
     pub(crate) belongs_to: Vec<String>,
     pub(crate) holdings: Vec<Holding>,
-    /// The user that they are, if any.
-    pub(crate) user: Option<String>,
+    /// The tag of the features that what they hold is limited to, as far as it can be.
+    pub(crate) limited_to: Option<&'static str>,
+    /// The groups that they administer.
+    pub(crate) administers: Vec<String>,
+    /// Who they are: the name of a user, a token of an organisation or a trust relationship.
+    pub(crate) principal: String,
+    /// Whether they hold a permission above its own level, as others hold it there: variants are not tried with them.
+    pub(crate) is_like_others: bool,
     /// Why they are refused whatever they do, if they are.
     pub(crate) refused: Option<&'static str>,
 }
@@ -84,7 +93,11 @@ impl World {
         ISSUER.with(|cell| *cell.borrow_mut() = issuer.url().to_owned());
         let folder = tempfile::tempdir().unwrap();
         let config = folder.path().join("burgee.toml");
-        let settings = format!("[[server.issuers]]\nissuer = \"{}\"\nexchange = true\n", issuer.url());
+        let settings = format!(
+            "[[server.issuers]]\nissuer = \"{}\"\nexchange = true\nsign-in = true\naudiences = [\"{SIGN_IN_AUDIENCE}\"]\n\
+             groups-claim = \"groups\"\ncreate-users = true\norganisation = \"acme\"\n",
+            issuer.url()
+        );
         std::fs::write(&config, settings).unwrap();
         let config = config.display().to_string();
         let more = ["--config", &config, "--sign-in-failures-per-minute", "0"];
@@ -117,6 +130,12 @@ impl World {
         }
         for (organisation, project, environment) in PLACES {
             self.fill_environment(organisation, project, environment).await;
+        }
+        for place in [&self.places[0], &self.places[4]] {
+            for (id, on) in [("of-project", &place.project), ("of-environment", &place.environment)] {
+                let holding = Holding { permission: pb::Permission::ViewEnvironment, place: on.clone() };
+                self.grant(id, &place.in_organisation("groups/idle"), &holding).await;
+            }
         }
     }
 
@@ -186,17 +205,9 @@ impl World {
         }
         self.add_member(&name, &format!("users/{member}"), pb::Role::Member).await;
         self.create_token(&name, "idle", None).await;
-        for group in ["idle", "full"] {
-            let request =
-                CreateGroupRequest { parent: name.clone(), group_id: group.into(), ..Default::default() };
-            self.admin::<CreateGroupResponse>("GroupService/CreateGroup", request).await;
-        }
-        let request = AddGroupMemberRequest {
-            parent: format!("{name}/groups/full"),
-            user: format!("users/{member}"),
-            ..Default::default()
-        };
-        self.admin::<AddGroupMemberResponse>("GroupService/AddGroupMember", request).await;
+        self.create_group(&name, "idle", None).await;
+        let full = self.create_group(&name, "full", None).await;
+        self.add_to_group(&full, &format!("users/{member}")).await;
         let request = CreateInvitationRequest {
             parent: name.clone(),
             invitation_id: "link".into(),
@@ -230,7 +241,7 @@ impl World {
         let name = format!("{parent}/projects/{project}");
         let request = CreateProjectRequest { parent, project_id: project.into(), ..Default::default() };
         self.admin::<CreateProjectResponse>("ProjectService/CreateProject", request).await;
-        for (key, variants) in [("dark", vec![]), ("split", vec![("a", 10.0)])] {
+        for (key, tags, variants) in [("dark", DARK, vec![]), ("split", SPLIT, vec![("a", 10.0)])] {
             let variants = variants.into_iter().map(|(key, default_weight)| pb::Variant {
                 name: format!("{name}/features/split/variants/{key}"),
                 default_weight,
@@ -238,7 +249,7 @@ impl World {
             });
             let feature = pb::Feature {
                 value_type: pb::ValueType::Boolean.into(),
-                tags: vec!["beta".into()],
+                tags: tags.iter().map(ToString::to_string).collect(),
                 variants: variants.collect(),
                 ..Default::default()
             };
@@ -311,11 +322,11 @@ impl World {
     pub(crate) async fn actors(&self) -> Vec<Actor> {
         let mut actors = vec![Actor {
             server_administrator: true,
-            user: Some("users/administrator".into()),
+            principal: "users/administrator".into(),
             ..Actor::new("the administrator of the server", &self.token)
         }];
         actors.push(Actor {
-            user: Some("users/stranger".into()),
+            principal: "users/stranger".into(),
             ..Actor::new("somebody of no organisation", &self.create_user("stranger").await)
         });
         for organisation in ["acme", "bravo", "cargo"] {
@@ -328,15 +339,159 @@ impl World {
                 actors.push(Actor {
                     belongs_to: vec![name.clone()],
                     holdings: if role == pb::Role::Admin { vec![all] } else { Vec::new() },
-                    user: Some(format!("users/{id}")),
+                    principal: format!("users/{id}"),
                     ..Actor::new(&format!("{word} of {organisation}"), &secret)
                 });
             }
         }
+        actors.push(Actor {
+            belongs_to: vec!["organisations/acme".into()],
+            principal: SOMEBODY.into(),
+            ..Actor::new("somebody", &self.create_token(SOMEBODY, "own", None).await)
+        });
+        actors.push(self.of_two_organisations().await);
+        actors.push(self.administrator_of_a_group().await);
+        actors.extend(self.limited_by_tag().await);
+        actors.push(self.signed_in().await);
         actors.extend(self.holders().await);
         actors.extend(self.service_accounts().await);
         actors.extend(self.refused().await);
         actors
+    }
+
+    /// An administrator of the first organisation who knows the members of the last.
+    async fn of_two_organisations(&self) -> Actor {
+        let (acme, cargo) = ("organisations/acme", "organisations/cargo");
+        let principal = "users/acme-cargo".to_owned();
+        let secret = self.create_user("acme-cargo").await;
+        self.add_member(acme, &principal, pb::Role::Admin).await;
+        self.add_member(cargo, &principal, pb::Role::Member).await;
+        let all = Holding { permission: pb::Permission::OrganisationAdmin, place: acme.into() };
+        Actor {
+            belongs_to: vec![acme.into(), cargo.into()],
+            holdings: vec![all],
+            principal,
+            ..Actor::new("administrator of acme and member of cargo", &secret)
+        }
+    }
+
+    /// A member who administers a group, and holds nothing else.
+    async fn administrator_of_a_group(&self) -> Actor {
+        let organisation = "organisations/acme".to_owned();
+        let (group, principal) = (format!("{organisation}/groups/full"), "users/acme-lead".to_owned());
+        let secret = self.create_user("acme-lead").await;
+        self.add_member(&organisation, &principal, pb::Role::Member).await;
+        let request = AddGroupMemberRequest {
+            parent: group.clone(),
+            user: principal.clone(),
+            administrator: true,
+            ..Default::default()
+        };
+        self.admin::<AddGroupMemberResponse>("GroupService/AddGroupMember", request).await;
+        Actor {
+            belongs_to: vec![organisation],
+            administers: vec![group],
+            principal,
+            ..Actor::new("administrator of a group of acme", &secret)
+        }
+    }
+
+    /// Members who hold something for features with a tag only: one by a role of a group on a project, the other directly on an
+    /// environment.
+    async fn limited_by_tag(&self) -> [Actor; 2] {
+        use pb::Permission::{DeleteFeature, ManageSegmentOverrides, UpdateFeatureState, ViewProject};
+        let place = &self.places[0];
+        let organisation = &place.organisation;
+        let all = [ViewProject, DeleteFeature, UpdateFeatureState, ManageSegmentOverrides];
+        let request = CreateRoleRequest {
+            parent: organisation.clone(),
+            role_id: "beta".into(),
+            role: Some(pb::PermissionRole {
+                permissions: all.map(Into::into).to_vec(),
+                ..Default::default()
+            }),
+            ..Default::default()
+        };
+        self.admin::<CreateRoleResponse>("PermissionService/CreateRole", request).await;
+        let grant = pb::Grant {
+            grantee: self.create_group(organisation, "beta", None).await,
+            resource: place.project.clone(),
+            role: place.in_organisation("roles/beta"),
+            tags: vec![DARK[0].into()],
+            ..Default::default()
+        };
+        self.create_grant("beta", grant).await;
+        let beta = self.create_user("acme-beta").await;
+        self.add_member(organisation, "users/acme-beta", pb::Role::Member).await;
+        self.add_to_group(&place.in_organisation("groups/beta"), "users/acme-beta").await;
+
+        let stable = self.create_user("acme-stable").await;
+        self.add_member(organisation, "users/acme-stable", pb::Role::Member).await;
+        let grant = pb::Grant {
+            grantee: "users/acme-stable".into(),
+            resource: place.environment.clone(),
+            permissions: vec![UpdateFeatureState.into()],
+            tags: vec![SPLIT[0].into()],
+            ..Default::default()
+        };
+        self.create_grant("stable", grant).await;
+        let holding = |permission, place: &str| Holding { permission, place: place.to_owned() };
+        [
+            Actor {
+                belongs_to: vec![organisation.clone()],
+                holdings: all.map(|permission| holding(permission, &place.project)).to_vec(),
+                limited_to: Some(DARK[0]),
+                principal: "users/acme-beta".into(),
+                ..Actor::new("holder by a role for features with one tag", &beta)
+            },
+            Actor {
+                belongs_to: vec![organisation.clone()],
+                holdings: vec![holding(UpdateFeatureState, &place.environment)],
+                limited_to: Some(SPLIT[0]),
+                principal: "users/acme-stable".into(),
+                ..Actor::new("holder for features with another tag", &stable)
+            },
+        ]
+    }
+
+    /// Somebody who signed in, and whose issuer says that they are in a group. Their groups are those of the organisation that
+    /// the issuer is set up for: a group that is called the same elsewhere gives them nothing.
+    async fn signed_in(&self) -> Actor {
+        let permission = pb::Permission::ManageSegments;
+        for place in [&self.places[0], &self.places[4]] {
+            let group = self.create_group(&place.organisation, "claimed", Some("engineering")).await;
+            let holding = Holding { permission, place: place.project.clone() };
+            self.grant("claimed", &group, &holding).await;
+        }
+        let now = Utc::now().timestamp();
+        let claims = serde_json::json!({
+            "iss": self.issuer.url(), "sub": "claims", "aud": SIGN_IN_AUDIENCE, "iat": now, "exp": now + 3_600,
+            "email": "claims@example.com", "email_verified": true, "groups": ["engineering"],
+        });
+        let place = &self.places[0];
+        Actor {
+            belongs_to: vec![place.organisation.clone()],
+            holdings: vec![Holding { permission, place: place.project.clone() }],
+            principal: "users/claims".into(),
+            ..Actor::new("member of acme by a claimed group", &self.issuer.mint(claims).await)
+        }
+    }
+
+    /// Creates a group, and returns its name.
+    async fn create_group(&self, organisation: &str, id: &str, external_id: Option<&str>) -> String {
+        let request = CreateGroupRequest {
+            parent: organisation.into(),
+            group_id: id.into(),
+            group: Some(pb::Group { external_id: external_id.map(Into::into), ..Default::default() }),
+            ..Default::default()
+        };
+        self.admin::<CreateGroupResponse>("GroupService/CreateGroup", request).await;
+        format!("{organisation}/groups/{id}")
+    }
+
+    async fn add_to_group(&self, group: &str, user: &str) {
+        let request = AddGroupMemberRequest { parent: group.into(), user: user.into(), ..Default::default() };
+        self.admin::<AddGroupMemberResponse>("GroupService/AddGroupMember", request).await;
     }
 
     /// A member of the first organisation for each permission, granted at its own level or above, directly, by a group or by
@@ -360,17 +515,8 @@ impl World {
                 match how {
                     "directly" => self.grant(&id, &user, &holding).await,
                     "by a group" => {
-                        let group = format!("{organisation}/groups/{id}");
-                        let parent = organisation.clone();
-                        let request =
-                            CreateGroupRequest { parent, group_id: id.clone(), ..Default::default() };
-                        self.admin::<CreateGroupResponse>("GroupService/CreateGroup", request).await;
-                        let request = AddGroupMemberRequest {
-                            parent: group.clone(),
-                            user: user.clone(),
-                            ..Default::default()
-                        };
-                        self.admin::<AddGroupMemberResponse>("GroupService/AddGroupMember", request).await;
+                        let group = self.create_group(&organisation, &id, None).await;
+                        self.add_to_group(&group, &user).await;
                         self.grant(&id, &group, &holding).await;
                     }
                     _ => {
@@ -395,8 +541,9 @@ impl World {
                 let what = format!("holder of {} on {} {how}", permission.as_str_name(), holding.place);
                 actors.push(Actor {
                     belongs_to: vec![organisation.clone()],
+                    is_like_others: self::level(permission) != level && !is_administrator(permission),
                     holdings: vec![holding],
-                    user: Some(user),
+                    principal: user,
                     ..Actor::new(&what, &secret)
                 });
             }
@@ -418,6 +565,7 @@ impl World {
             actors.push(Actor {
                 belongs_to: vec![organisation.clone()],
                 holdings: holding.into_iter().collect(),
+                principal: format!("{organisation}/tokens/{id}"),
                 ..Actor::new(&format!("token `{id}` of bravo"), &secret)
             });
         }
@@ -426,12 +574,13 @@ impl World {
             Holding { permission: pb::Permission::ViewProject, place: self.places[4].project.clone() };
         self.grant("job", &job, &holding).await;
         let token = self.ci_token("repo:bravo/shop").await;
-        let request = ExchangeTokenRequest { name: job, token };
+        let request = ExchangeTokenRequest { name: job.clone(), token };
         let exchanged: ExchangeTokenResponse =
             self.server.must("TrustService/ExchangeToken", "", request).await;
         actors.push(Actor {
             belongs_to: vec![organisation],
             holdings: vec![holding],
+            principal: job,
             ..Actor::new("a CI job of bravo", &exchanged.secret)
         });
         actors
@@ -486,15 +635,28 @@ impl Actor {
             server_administrator: false,
             belongs_to: Vec::new(),
             holdings: Vec::new(),
-            user: None,
+            limited_to: None,
+            administers: Vec::new(),
+            principal: String::new(),
+            is_like_others: false,
             refused: None,
         }
+    }
+
+    pub(crate) fn is_user(&self) -> bool {
+        self.principal.starts_with("users/")
     }
 }
 
 /// Returns all permissions that exist.
 pub(crate) fn permissions() -> impl Iterator<Item = pb::Permission> {
     (1..).map_while(|number| pb::Permission::try_from(number).ok())
+}
+
+/// Says whether a permission is everything at its level.
+pub(crate) fn is_administrator(permission: pb::Permission) -> bool {
+    use pb::Permission::*;
+    matches!(permission, OrganisationAdmin | ProjectAdmin | EnvironmentAdmin)
 }
 
 /// Returns the level of a permission, as the documentation says it.
