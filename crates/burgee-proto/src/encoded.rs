@@ -4,10 +4,11 @@
 use std::marker::PhantomData;
 
 use bytes::{BufMut as _, Bytes};
-use prost::{DecodeError, Message};
+use prost::{DecodeError, Message, Name};
 use tonic::Status;
 use tonic::codec::{BufferSettings, Codec, EncodeBuf, Encoder};
-use tonic_prost::ProstCodec;
+
+use crate::codec::{self, MeasuringDecoder};
 
 /// Bytes that a stream gathers before it hands them to the connection, as tonic does by default.
 const YIELD_THRESHOLD: usize = 32 * 1024;
@@ -66,19 +67,19 @@ impl<T, U> Default for EncodedCodec<T, U> {
 impl<T, U> Codec for EncodedCodec<Encoded<T>, U>
 where
     T: Message + Send + 'static,
-    U: Message + Default + Send + 'static,
+    U: Message + Name + Default + Send + 'static,
 {
     type Encode = Encoded<T>;
     type Decode = U;
     type Encoder = EncodedEncoder<T>;
-    type Decoder = <ProstCodec<T, U> as Codec>::Decoder;
+    type Decoder = MeasuringDecoder<U>;
 
     fn encoder(&mut self) -> Self::Encoder {
         EncodedEncoder(PhantomData)
     }
 
     fn decoder(&mut self) -> Self::Decoder {
-        ProstCodec::<T, U>::raw_decoder(BufferSettings::default())
+        codec::Codec::<T, U>::default().decoder()
     }
 }
 

@@ -33,12 +33,14 @@ pub mod evaluation {
 mod access;
 mod account;
 mod change;
+pub mod codec;
 pub mod encoded;
 pub mod feature;
 mod flag;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
+mod measure;
 mod permission;
 pub mod segment;
 mod value;

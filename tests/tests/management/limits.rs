@@ -9,6 +9,7 @@ use crate::world::*;
 
 both! {
     a_message_above_the_limit_is_refused,
+    a_message_that_would_take_too_much_memory_is_refused,
     a_page_has_a_bounded_number_of_bytes,
 }
 
@@ -19,6 +20,18 @@ async fn a_message_above_the_limit_is_refused(world: World) {
     let status = small.flags().update_flag(request.clone()).await.unwrap_err();
     assert_eq!(status.code(), Code::OutOfRange, "{status:?}");
     world.flags().update_flag(request).await.unwrap();
+}
+
+async fn a_message_that_would_take_too_much_memory_is_refused(world: World) {
+    let world = world.with_features().await;
+    let changes = |count| vec![ChangeRequest::default(); count];
+    let request =
+        |count| ApplyChangesRequest { project: SHOP.into(), changes: changes(count), ..Default::default() };
+    let status =
+        check(world.flags().apply_changes(request(500_000)).await, Code::ResourceExhausted, "LIMIT_EXCEEDED");
+    assert_eq!(metadata(&status, "limit"), "decoded_message_bytes");
+    // Below it, the count is what is wrong.
+    check_invalid(world.flags().apply_changes(request(50_000)).await, "changes");
 }
 
 async fn a_page_has_a_bounded_number_of_bytes(world: World) {
