@@ -56,6 +56,11 @@ pub const AUDIENCE_CHARACTERS: usize = 500;
 pub const GROUPS_PER_INVITATION: usize = 100;
 /// Tags of a grant, and of an environment key.
 pub const TAGS_PER_LIMIT: usize = 100;
+/// Bytes of the entries of one change, as JSON text. With the rest of it, it fits into a message of 4 MiB, which is what clients
+/// commonly take.
+pub const CHANGE_BYTES: usize = 3 * 1024 * 1024;
+/// Bytes of the entries of the changes that are read at once; a larger change is read alone.
+pub const CHANGES_READ_BYTES: usize = 1024 * 1024;
 /// Users of a resource that the error of a refused deletion lists.
 pub const USERS_LISTED: usize = 20;
 

@@ -204,7 +204,8 @@ pub trait FlagStore: Send + Sync {
     async fn log(&self, log: &LogName) -> Result<LogState>;
     /// Returns a change.
     async fn change(&self, log: &LogName, revision: i64) -> Result<Change>;
-    /// Lists changes.
+    /// Lists changes: at most so many, and no more than [`CHANGES_READ_BYTES`](crate::limits::CHANGES_READ_BYTES) of them, but for
+    /// the first. Empty only where the log ends.
     async fn changes(&self, log: &LogName, order: ChangeOrder, limit: usize) -> Result<Vec<Change>>;
     /// Forgets changes that were written before a time, at most so many of each log; the newest of a log stays. Tells how many
     /// were forgotten.

@@ -11,10 +11,11 @@ use crate::fields::At as _;
 use crate::filter::{Comparison, Term, terms, unknown};
 use crate::page::{Filling, Paging};
 
-/// Changes that are looked at for one page.
-const LOOKED_AT: usize = 2_000;
-/// Changes that are read at once.
+/// Changes that are read at once; the store reads fewer if they are large (`CHANGES_READ_BYTES`). So the filter, which looks through
+/// all their text, takes milliseconds before it lets others go on.
 const READ_AT_ONCE: usize = 100;
+/// How often changes are read for one page: it looks at 2,000 changes at most.
+const READS: usize = 20;
 
 pub(crate) async fn get(
     store: &dyn FlagStore,
@@ -36,16 +37,16 @@ pub(crate) async fn list(
     let mut behind = behind(&paging)?;
     let oldest_revision = store.log(&log).await?.oldest;
     let more = 'page: {
-        for _ in 0..LOOKED_AT / READ_AT_ONCE {
+        for _ in 0..READS {
             let found = store.changes(&log, ChangeOrder::Before(behind), READ_AT_ONCE).await?;
-            let oldest = found.len() < READ_AT_ONCE;
+            let end = found.is_empty();
             for change in found {
                 if filter.passes(&change) && !filling.push((&change).into()) {
                     break 'page true;
                 }
                 behind = change.revision;
             }
-            if oldest {
+            if end || behind <= oldest_revision {
                 break 'page false;
             }
         }

@@ -21,7 +21,7 @@ use crate::fields::At as _;
 use crate::gate::{Caller, Gate};
 use crate::hub::{Backoff, Hub};
 
-/// The most changes that are read ahead of the reader.
+/// The most changes that are read ahead of the reader; the store reads fewer if they are large (`CHANGES_READ_BYTES`).
 const READ_AHEAD: usize = 16;
 
 /// The streams that are open, by credential.

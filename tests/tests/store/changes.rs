@@ -2,6 +2,7 @@
 
 use burgee_core::Error;
 use burgee_core::change::{ChangeKind, Mutation, Resource};
+use burgee_core::feature::FeaturePatch;
 use burgee_core::flag::FlagStatePatch;
 use burgee_core::name::LogName;
 use burgee_core::store::ChangeOrder;
@@ -15,6 +16,8 @@ both! {
     a_change_holds_the_resource_before_and_after,
     no_secret_is_in_a_change,
     changes_are_listed_in_both_directions,
+    a_change_has_a_bounded_number_of_bytes,
+    changes_are_read_in_parts_of_a_bounded_size,
     mutations_are_applied_together_or_not_at_all,
     mutations_see_what_earlier_ones_did,
     one_etag_serves_all_mutations_of_a_request,
@@ -107,6 +110,58 @@ async fn changes_are_listed_in_both_directions(world: World) {
         world.flags().changes(&LogName::Project(project("other").name), ChangeOrder::After(0), 1).await,
         &project("other").name.to_string(),
     );
+}
+
+/// Creates features of 20,000 bytes each.
+fn large_features(prefix: &str, count: usize) -> Vec<Mutation> {
+    let large = |number| {
+        let mut feature = feature(&format!("{prefix}{number}"));
+        feature.description = "x".repeat(20_000);
+        Mutation::CreateFeature { feature }
+    };
+    (0..count).map(large).collect()
+}
+
+async fn a_change_has_a_bounded_number_of_bytes(world: World) {
+    let world = world.shop().await;
+    for context in [write(), validation()] {
+        let refused = world.flags().apply(&context, &shop(), large_features("a", 160)).await;
+        // As soon as it is too much.
+        let Err(Error::Change { index: 145..157, error }) = refused else { panic!("{refused:?}") };
+        check_limit(Err::<(), _>(*error), "change_bytes", 3 * 1024 * 1024);
+        assert_eq!(world.revision().await, 1);
+        assert_eq!(world.flags().features(&shop(), &all()).await.unwrap(), []);
+    }
+    world.apply(large_features("a", 145)).await;
+    assert_eq!(world.last_change().await.entries.len(), 145);
+    // What is told once counts once.
+    let describe = |number: usize| Mutation::UpdateFeature {
+        feature: feature_key(&format!("a{}", number % 2)),
+        patch: FeaturePatch { description: Some("y".repeat(20_000)), ..Default::default() },
+        etag: None,
+    };
+    world.apply((0..200).map(describe).collect()).await;
+}
+
+async fn changes_are_read_in_parts_of_a_bounded_size(world: World) {
+    let world = world.shop().await;
+    for (prefix, count) in [("a", 30), ("b", 30), ("c", 100), ("d", 1), ("e", 1)] {
+        world.apply(large_features(prefix, count)).await;
+    }
+    let list = async |order, limit| {
+        let changes = world.flags().changes(&shop_log(), order, limit).await.unwrap();
+        changes.into_iter().map(|change| change.revision).collect::<Vec<_>>()
+    };
+    assert_eq!(list(ChangeOrder::After(0), 100).await, [1, 2]);
+    assert_eq!(list(ChangeOrder::After(2), 100).await, [3]);
+    assert_eq!(list(ChangeOrder::After(3), 100).await, [4], "one that is larger is read alone");
+    assert_eq!(list(ChangeOrder::After(4), 100).await, [5, 6]);
+    assert_eq!(list(ChangeOrder::After(6), 100).await, [0; 0]);
+    assert_eq!(list(ChangeOrder::Before(i64::MAX), 100).await, [6, 5]);
+    assert_eq!(list(ChangeOrder::Before(5), 100).await, [4]);
+    assert_eq!(list(ChangeOrder::Before(4), 100).await, [3]);
+    assert_eq!(list(ChangeOrder::Before(3), 100).await, [2, 1]);
+    assert_eq!(list(ChangeOrder::Before(3), 1).await, [2]);
 }
 
 async fn mutations_are_applied_together_or_not_at_all(world: World) {

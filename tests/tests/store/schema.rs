@@ -5,7 +5,7 @@ use std::str::FromStr;
 use burgee_core::access::{KeyKind, KeyScope, SecretHash, StoredSecret};
 use burgee_core::name::LogName;
 use burgee_core::organisation::Role;
-use burgee_core::store::LogState;
+use burgee_core::store::{ChangeOrder, LogState};
 use burgee_store::{OpenError, Store, StoreOptions};
 use burgee_tests::postgres::Cluster;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor};
@@ -24,6 +24,18 @@ async fn run(world: &World, sql: &str) {
         sqlx::PgConnection::connect(&world.url).await.unwrap().execute(AssertSqlSafe(sql)).await.unwrap();
     } else {
         sqlx::SqliteConnection::connect(&world.url).await.unwrap().execute(AssertSqlSafe(sql)).await.unwrap();
+    }
+}
+
+/// Returns a number.
+async fn number(world: &World, sql: &str) -> i64 {
+    let query = sqlx::AssertSqlSafe(sql);
+    if world.is_postgres() {
+        let mut connection = sqlx::PgConnection::connect(&world.url).await.unwrap();
+        sqlx::query_scalar(query).fetch_one(&mut connection).await.unwrap()
+    } else {
+        let mut connection = sqlx::SqliteConnection::connect(&world.url).await.unwrap();
+        sqlx::query_scalar(query).fetch_one(&mut connection).await.unwrap()
     }
 }
 
@@ -132,6 +144,8 @@ async fn what_version_1_holds_is_kept(world: World) {
     }
     let change = old.flags().change(&shop_log(), 1).await.unwrap();
     assert_eq!((change.credential.as_str(), change.address.as_str()), ("", ""));
+    assert_eq!(old.flags().changes(&shop_log(), ChangeOrder::After(0), 10).await.unwrap(), [change]);
+    assert_eq!(number(&old, "SELECT bytes FROM changes").await, 2, "the bytes of `[]`");
     let empty = LogState { oldest: 1, newest: 0, created_at: now() };
     assert_eq!(old.flags().log(&acme_log()).await.unwrap(), empty, "the log is as old as what it is of");
     let server = old.flags().log(&LogName::Server).await.unwrap();

@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 use burgee_core::Result;
 use burgee_core::account::AccountMutation;
-use burgee_core::change::{ChangeEntry, WriteContext};
+use burgee_core::change::WriteContext;
 use burgee_core::limits::Limits;
 use burgee_core::name::OrganisationName;
 use burgee_core::organisation::Organisation;
@@ -16,6 +16,7 @@ use sqlx::types::Json;
 
 use super::super::dialect::Db;
 use super::accounts::organisation_of;
+use super::entries::Entries;
 use super::organisations::{find_and_lock, lock_organisation, lock_projects, patched, served};
 use super::projects::lock_project;
 use super::users::lock_organisations_of;
@@ -86,7 +87,7 @@ pub(super) struct AccountWrite<'a> {
     pub(super) revision: i64,
     /// The time of the write.
     pub(super) now: DateTime<Utc>,
-    entries: Vec<ChangeEntry>,
+    entries: Entries,
     /// The projects that have a new revision, or are gone.
     projects: Vec<i64>,
 }
@@ -150,7 +151,7 @@ impl<'a> AccountWrite<'a> {
     ) -> Result<Self> {
         let (log, revision) = next_revision(&mut tx, organisation, now).await?;
         let (limits, now) = (&backend.limits, microseconds(now));
-        Ok(Self { tx, limits, held, log, revision, now, entries: Vec::new(), projects: Vec::new() })
+        Ok(Self { tx, limits, held, log, revision, now, entries: Entries::default(), projects: Vec::new() })
     }
 
     /// Returns the number of the organisation that the write is about.
@@ -168,8 +169,7 @@ impl<'a> AccountWrite<'a> {
         before: Option<&T>,
         after: Option<&T>,
     ) -> Result<()> {
-        self.entries.push(entry(subject, before, after)?);
-        Ok(())
+        self.entries.add(entry(subject, before, after)?)
     }
 
     /// Notes that a project has a new revision, or is gone.
@@ -202,7 +202,7 @@ pub(super) async fn log_grants(
     context: &WriteContext,
     organisation: i64,
     now: DateTime<Utc>,
-    entries: &[ChangeEntry],
+    entries: &Entries,
 ) -> Result<()> {
     let (log, revision) = next_revision(connection, Some(organisation), now).await?;
     insert_log_change(connection, context, log, revision, now, entries).await
@@ -238,13 +238,13 @@ async fn insert_log_change(
     log: i64,
     revision: i64,
     now: DateTime<Utc>,
-    entries: &[ChangeEntry],
+    entries: &Entries,
 ) -> Result<()> {
     sqlx::query(
         "INSERT INTO log_changes
             (log_id, revision, created_at, actor, credential, on_behalf_of, address, method, request_id, reason,
-                entries)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+                entries, bytes)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
     )
     .bind(log)
     .bind(revision)
@@ -256,7 +256,8 @@ async fn insert_log_change(
     .bind(&context.method)
     .bind(context.request_id.as_deref().unwrap_or_default())
     .bind(&context.reason)
-    .bind(Json(entries))
+    .bind(Json(entries.list()))
+    .bind(entries.bytes())
     .execute(connection)
     .await
     .map_err(storage)?;

@@ -2,6 +2,7 @@
 
 use burgee_core::Result;
 use burgee_core::change::{Change, ChangeEntry};
+use burgee_core::limits::CHANGES_READ_BYTES;
 use burgee_core::name::{ChangeName, LogName};
 use burgee_core::store::{ChangeOrder, LogState};
 use chrono::{DateTime, Utc};
@@ -22,6 +23,28 @@ macro_rules! changes_where {
             $table,
             " WHERE ",
             $condition
+        )
+    };
+}
+
+/// A part of a log: the changes behind a revision in an order, up to a number of them ($3) and of bytes ($4), of which the first may
+/// have more. Which they are is found out by their sizes alone.
+macro_rules! part {
+    ($table:literal, $log:literal, $behind:literal, $order:literal) => {
+        concat!(
+            "SELECT revision, created_at, actor, credential, on_behalf_of, address, method, request_id, reason, entries
+            FROM ", $table, "
+            WHERE ", $log, " = $1 AND revision IN (
+                SELECT revision FROM (
+                    SELECT revision, bytes, sum(bytes) OVER (ORDER BY revision ", $order, ") AS total
+                    FROM (
+                        SELECT revision, bytes FROM ", $table, "
+                        WHERE ", $log, " = $1 AND revision ", $behind, " $2 ORDER BY revision ", $order, " LIMIT $3
+                    ) AS next
+                ) AS measured
+                WHERE total <= $4 OR total = bytes
+            )
+            ORDER BY revision ", $order
         )
     };
 }
@@ -120,34 +143,19 @@ impl Backend {
     ) -> Result<Vec<Change>> {
         let mut tx = self.snapshot().await?;
         let (query, id) = match (number(&mut tx, log).await?, order) {
-            (Number::Project(id), ChangeOrder::After(_)) => (
-                changes_where!("changes", "project_id = $1 AND revision > $2 ORDER BY revision LIMIT $3"),
-                id,
-            ),
-            (Number::Project(id), ChangeOrder::Before(_)) => (
-                changes_where!(
-                    "changes",
-                    "project_id = $1 AND revision < $2 ORDER BY revision DESC LIMIT $3"
-                ),
-                id,
-            ),
-            (Number::Log(id), ChangeOrder::After(_)) => (
-                changes_where!("log_changes", "log_id = $1 AND revision > $2 ORDER BY revision LIMIT $3"),
-                id,
-            ),
-            (Number::Log(id), ChangeOrder::Before(_)) => (
-                changes_where!(
-                    "log_changes",
-                    "log_id = $1 AND revision < $2 ORDER BY revision DESC LIMIT $3"
-                ),
-                id,
-            ),
+            (Number::Project(id), ChangeOrder::After(_)) => (part!("changes", "project_id", ">", ""), id),
+            (Number::Project(id), ChangeOrder::Before(_)) => {
+                (part!("changes", "project_id", "<", "DESC"), id)
+            }
+            (Number::Log(id), ChangeOrder::After(_)) => (part!("log_changes", "log_id", ">", ""), id),
+            (Number::Log(id), ChangeOrder::Before(_)) => (part!("log_changes", "log_id", "<", "DESC"), id),
         };
         let (ChangeOrder::After(bound) | ChangeOrder::Before(bound)) = order;
         let records: Vec<ChangeRecord> = sqlx::query_as(query)
             .bind(id)
             .bind(bound)
             .bind(rows(limit))
+            .bind(rows(CHANGES_READ_BYTES))
             .fetch_all(&mut *tx)
             .await
             .map_err(storage)?;

@@ -15,6 +15,7 @@ mod accounts;
 mod apply;
 mod changes;
 mod credentials;
+mod entries;
 mod environment_reads;
 mod environments;
 mod feature_reads;

@@ -10,6 +10,7 @@ use burgee_core::{Error, Result};
 use chrono::{DateTime, Utc};
 
 use super::account_write::AccountWrite;
+use super::entries::Entries;
 use super::write::{Stored, entry, insert_change, microseconds, not_found, taken};
 use super::{Backend, Connection, rows};
 use crate::error::{storage, stored};
@@ -274,7 +275,8 @@ async fn touch_project(
             .fetch_one(&mut *connection)
             .await
             .map_err(storage)?;
-    let entries = [entry(&before.name, Some(before), Some(after))?];
+    let mut entries = Entries::default();
+    entries.add(entry(&before.name, Some(before), Some(after))?)?;
     let now = microseconds(context.now);
     insert_change(connection, context, project, revision, now, &entries, None).await?;
     sqlx::query("UPDATE environments SET settings_revision = $2 WHERE project_id = $1")

@@ -13,6 +13,7 @@ use burgee_core::{Error, Result};
 use chrono::{DateTime, Utc};
 
 use super::account_write::{AccountWrite, ensure_log, log_grants};
+use super::entries::Entries;
 use super::grants::grants_on_project;
 use super::new_grants::grant_to_creator;
 use super::organisations::{check_etag, lock_organisation, organisation_id};
@@ -126,12 +127,14 @@ impl Backend {
         if let Some(creator) = creator {
             let place = Place::Project(created.name.clone());
             if let Some(grant) = grant_to_creator(&mut tx, &self.limits, creator, place, now).await? {
-                let granted = entry(&grant.name, None, Some(&grant))?;
-                log_grants(&mut tx, context, organisation, now, &[granted]).await?;
+                let mut granted = Entries::default();
+                granted.add(entry(&grant.name, None, Some(&grant))?)?;
+                log_grants(&mut tx, context, organisation, now, &granted).await?;
                 wakeups.push(Wakeup::Account);
             }
         }
-        let entries = [entry(&created.name, None, Some(&created))?];
+        let mut entries = Entries::default();
+        entries.add(entry(&created.name, None, Some(&created))?)?;
         insert_change(&mut tx, context, id, 1, now, &entries, None).await?;
         if context.validate_only {
             tx.rollback().await.map_err(storage)?;

@@ -1,6 +1,6 @@
 //! One write of a project's configuration: a revision, what it changes, and its entry in the change log.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::fmt::Display;
 
 use burgee_core::change::{ChangeEntry, ChangeKind, WriteContext};
@@ -16,6 +16,7 @@ use sqlx::types::Json;
 
 use super::super::dialect::{Db, list};
 use super::account_write::log_grants;
+use super::entries::Entries;
 use super::organisations::{lock_organisation, organisation_id};
 use super::{Backend, Connection};
 use crate::error::{corrupt, storage};
@@ -45,11 +46,9 @@ pub(super) struct Write<'a> {
     pub(super) revision: i64,
     /// The time of the write.
     pub(super) now: DateTime<Utc>,
-    entries: Vec<ChangeEntry>,
-    /// The newest entry of each subject.
-    latest: HashMap<String, usize>,
+    entries: Entries,
     /// Grants that are made and taken back, for the log of the organisation.
-    grants: Vec<ChangeEntry>,
+    grants: Entries,
     /// The environments whose evaluation may change; `None` means all.
     touched: Option<BTreeSet<i64>>,
 }
@@ -101,9 +100,8 @@ impl<'a> Write<'a> {
             prevent_flag_defaults,
             revision,
             now: microseconds(context.now),
-            entries: Vec::new(),
-            latest: HashMap::new(),
-            grants: Vec::new(),
+            entries: Entries::default(),
+            grants: Entries::default(),
             touched: Some(BTreeSet::new()),
         })
     }
@@ -115,24 +113,13 @@ impl<'a> Write<'a> {
         before: Option<&T>,
         after: Option<&T>,
     ) -> Result<()> {
-        let entry = entry(subject, before, after)?;
-        let former = self.latest.get(&entry.subject).map(|index| &mut self.entries[*index]);
-        match former {
-            Some(former) if entry.kind == ChangeKind::Updated && former.kind != ChangeKind::Deleted => {
-                former.after = entry.after;
-            }
-            Some(_) | None => {
-                self.latest.insert(entry.subject.clone(), self.entries.len());
-                self.entries.push(entry);
-            }
-        }
-        Ok(())
+        self.entries.merge(entry(subject, before, after)?)
     }
 
     /// Adds a grant to the log of the organisation, where all grants are. The write must hold the organisation.
     pub(super) fn record_grant(&mut self, before: Option<&Grant>, after: Option<&Grant>) -> Result<()> {
         if let Some(grant) = after.or(before) {
-            self.grants.push(entry(&grant.name, before, after)?);
+            self.grants.add(entry(&grant.name, before, after)?)?;
         }
         Ok(())
     }
@@ -152,10 +139,7 @@ impl<'a> Write<'a> {
     /// Checks that a caller's etag is the resource's, or was it before this very write.
     pub(super) fn check_etag(&self, name: &dyn Display, given: Option<&str>, current: &str) -> Result<()> {
         let name = name.to_string();
-        let former = || {
-            let mut entries = self.entries.iter().filter(|entry| entry.subject == name);
-            entries.next().and_then(|entry| entry.before.as_ref()?.get("etag")?.as_str())
-        };
+        let former = || self.entries.before(&name)?.get("etag")?.as_str();
         match given {
             Some(given) if given != current && Some(given) != former() => {
                 Err(Error::StaleEtag { name, current: current.to_owned() })
@@ -205,14 +189,14 @@ pub(super) async fn insert_change(
     project: i64,
     revision: i64,
     now: DateTime<Utc>,
-    entries: &[ChangeEntry],
+    entries: &Entries,
     touched: Option<&BTreeSet<i64>>,
 ) -> Result<()> {
     sqlx::query(
         "INSERT INTO changes
             (project_id, revision, created_at, actor, method, request_id, reason, entries, touched, credential,
-                on_behalf_of, address)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+                on_behalf_of, address, bytes)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
     )
     .bind(project)
     .bind(revision)
@@ -221,11 +205,12 @@ pub(super) async fn insert_change(
     .bind(&context.method)
     .bind(context.request_id.as_deref().unwrap_or_default())
     .bind(&context.reason)
-    .bind(Json(entries))
+    .bind(Json(entries.list()))
     .bind(touched.map(list))
     .bind(&context.credential)
     .bind(&context.on_behalf_of)
     .bind(&context.address)
+    .bind(entries.bytes())
     .execute(connection)
     .await
     .map_err(storage)?;

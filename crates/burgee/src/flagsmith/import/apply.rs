@@ -10,6 +10,7 @@ use prost::Message;
 use rand::Rng;
 use rpc::change_request::Change;
 use tonic::{Code, Response, Status};
+use tonic_types::StatusExt as _;
 
 use super::plan::Plan;
 use super::progress::Progress;
@@ -58,10 +59,20 @@ pub(super) async fn apply(
         revision = Some(call!(writer, features.create_variant, request).map_err(failed(what))?.revision);
     }
     progress.begin("changes", plan.changes.len());
-    for changes in chunks(plan.changes) {
+    let mut left = chunks(plan.changes);
+    left.reverse();
+    while let Some(changes) = left.pop() {
         let count = changes.len();
-        revision = Some(writer.changes(project, changes).await?);
-        progress.advance(count);
+        match writer.changes(project, &changes).await? {
+            Some(written) => {
+                revision = Some(written);
+                progress.advance(count);
+            }
+            None => {
+                let (first, rest) = changes.split_at(count / 2);
+                left.extend([rest.to_vec(), first.to_vec()]);
+            }
+        }
     }
     progress.begin("identities", plan.traits.len());
     let writer = &writer;
@@ -103,22 +114,33 @@ impl Writer<'_> {
         Ok(revision)
     }
 
-    async fn changes(&self, project: &ProjectName, changes: Vec<rpc::ChangeRequest>) -> anyhow::Result<i64> {
+    /// Writes changes as one, and returns the revision. `None` if they would be too large for the change log together.
+    async fn changes(
+        &self,
+        project: &ProjectName,
+        changes: &[rpc::ChangeRequest],
+    ) -> anyhow::Result<Option<i64>> {
         let request = rpc::ApplyChangesRequest {
             project: project.to_string(),
-            changes,
+            changes: changes.to_vec(),
             ..rpc::ApplyChangesRequest::default()
         };
-        let subjects: Vec<String> = request.changes.iter().map(subject).collect();
-        let answer = call!(self, flags.apply_changes, request);
-        Ok(answer
-            .map_err(|status| {
-                let at_fault = index(status.message()).and_then(|index| subjects.get(index));
+        match call!(self, flags.apply_changes, request) {
+            Ok(answer) => Ok(Some(answer.revision)),
+            Err(status) if changes.len() > 1 && is_too_large(&status) => Ok(None),
+            Err(status) => {
+                let at_fault = index(status.message()).and_then(|index| changes.get(index)).map(subject);
                 let about = at_fault.map(|subject| format!(" ({subject})")).unwrap_or_default();
-                failed(format!("could not apply the changes{about}"))(status)
-            })?
-            .revision)
+                Err(failed(format!("could not apply the changes{about}"))(status))
+            }
+        }
     }
+}
+
+/// Tells whether the change log takes no change as large as this.
+fn is_too_large(status: &Status) -> bool {
+    let info = status.get_details_error_info();
+    info.is_some_and(|info| info.metadata.get("limit").is_some_and(|limit| limit == "change_bytes"))
 }
 
 /// Makes a call again when the server cannot answer; the id of the request makes that safe.
