@@ -104,6 +104,23 @@ async fn a_large_document_is_imported_once_and_a_second_run_changes_nothing() {
 }
 
 #[tokio::test]
+async fn what_is_too_large_for_one_change_is_written_in_several() {
+    let server = Server::dev().await;
+    // 1 MB of values, and 6 MB as the change log has them: JSON spells such characters with six.
+    let mut document = large();
+    for id in 0..=FEATURES {
+        let value = format!("\"{} {id}\"", "\\u0001".repeat(19_900));
+        document = document.replace(&format!("\"value {id}\""), &value);
+    }
+    assert!(document.len() > 5_000_000);
+    let report = import(&server, &document, &PROJECT).await;
+    let made = |kind: &str| report["made"][kind].as_array().map_or(0, Vec::len);
+    assert_eq!((made("features"), made("segment_overrides")), (FEATURES, FEATURES * SEGMENTS));
+    let again = import(&server, &document, &PROJECT).await;
+    assert_eq!(again["revision"], Value::Null);
+}
+
+#[tokio::test]
 async fn a_document_that_has_changed_changes_only_that() {
     let server = Server::dev().await;
     import(&server, &large(), &PROJECT).await;

@@ -70,6 +70,8 @@ pub struct LogState {
     pub newest: i64,
     /// When what the log is of was created: tells apart those of the same name.
     pub created_at: DateTime<Utc>,
+    /// What is heard when the log is written.
+    pub wakeup: Wakeup,
 }
 
 /// Everything that the management service asks of the store. Every method is one transaction.
@@ -246,13 +248,17 @@ pub struct ProjectRef(pub i64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EnvironmentRef(pub i64);
 
+/// The log of an organisation or the server within the store; never used again after the organisation was deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LogRef(pub i64);
+
 /// Says "look again".
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Wakeup {
     /// A project has a new revision, or is gone.
     Project(ProjectRef),
     /// The server or an organisation has a new revision, or is gone.
-    Account,
+    Account(LogRef),
     /// Anything may have changed: messages were lost.
     Unknown,
 }

@@ -41,7 +41,7 @@ async fn listen_for_ever(environments: &Environments) {
                     match wakeups.next().await {
                         Ok(Wakeup::Project(project)) => environments.hints.add(project, Hint::Written),
                         // What evaluation needs of an organisation comes with new revisions of its projects.
-                        Ok(Wakeup::Account) => {}
+                        Ok(Wakeup::Account(_)) => {}
                         Ok(Wakeup::Unknown) => environments.hints.add_everything(),
                         Err(error) => {
                             debug!("notifications are lost: {error}");

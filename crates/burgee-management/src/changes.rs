@@ -11,8 +11,8 @@ use crate::fields::At as _;
 use crate::filter::{Comparison, Term, terms, unknown};
 use crate::page::{Filling, Paging};
 
-/// Changes that are read at once; the store reads fewer if they are large (`CHANGES_READ_BYTES`). So the filter, which looks through
-/// all their text, takes milliseconds before it lets others go on.
+/// Changes that are read at once; the store reads fewer if they are large (`CHANGES_READ_BYTES`). The filter
+/// looks through all their text, so it is the text of one read that others on the same thread wait for.
 const READ_AT_ONCE: usize = 100;
 /// How often changes are read for one page: it looks at 2,000 changes at most.
 const READS: usize = 20;

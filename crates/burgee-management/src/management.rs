@@ -42,7 +42,7 @@ use crate::rate::TokenLimit;
 use crate::retention::keep_trimming;
 use crate::services::Handlers;
 use crate::uses::Uses;
-use crate::watch::{Places, Watching};
+use crate::watch::{Places, Reads, Watching};
 
 /// What an operator may set.
 #[derive(Clone, Debug)]
@@ -134,6 +134,7 @@ impl Management {
             places: Places::default(),
             streams_per_token: settings.streams_per_token,
             store: store.clone(),
+            reads: Reads::default(),
             hub: Hub::new(store.clone(), shutdown.clone()),
             gate: gate.clone(),
             shutdown: shutdown.clone(),

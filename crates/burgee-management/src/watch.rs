@@ -1,6 +1,7 @@
 //! The change log as a stream: every change, in order, exactly once.
 
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use burgee_core::{Error, Result};
 use burgee_proto::management::v1 as pb;
 use chrono::{DateTime, Utc};
 use futures_util::Stream;
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -23,6 +25,10 @@ use crate::hub::{Backoff, Hub};
 
 /// The most changes that are read ahead of the reader; the store reads fewer if they are large (`CHANGES_READ_BYTES`).
 const READ_AHEAD: usize = 16;
+
+/// Reads of all streams of changes at once. They share the connections of evaluation and all other reads (`--read-connections`, 10 by
+/// default), which must not wait behind thousands of streams that wake up together.
+const READS: usize = 4;
 
 /// The streams that are open, by credential.
 #[derive(Clone, Default)]
@@ -60,6 +66,25 @@ impl Drop for PlaceTaken {
     }
 }
 
+/// Lets few streams read at once, in the order in which they ask.
+#[derive(Clone)]
+pub(crate) struct Reads(Arc<Semaphore>);
+
+impl Default for Reads {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(READS)))
+    }
+}
+
+impl Reads {
+    /// Does a read when it is its turn.
+    async fn one<T>(&self, read: impl Future<Output = T>) -> T {
+        // It is never closed.
+        let _permit = self.0.acquire().await;
+        read.await
+    }
+}
+
 /// What streams of changes have in common.
 #[derive(Clone)]
 pub(crate) struct Watching {
@@ -67,6 +92,7 @@ pub(crate) struct Watching {
     /// Streams at once with one credential.
     pub(crate) streams_per_token: usize,
     pub(crate) store: Arc<dyn FlagStore>,
+    pub(crate) reads: Reads,
     pub(crate) hub: Hub,
     pub(crate) gate: Gate,
     pub(crate) shutdown: CancellationToken,
@@ -88,9 +114,9 @@ pub(crate) async fn changes(
         return Err(Error::invalid("after_revision", "must not be negative"));
     }
     let place = watching.places.take(caller.key, watching.streams_per_token)?;
-    // What is written after this is heard, and what was written before is read.
-    let mut writes = watching.hub.subscribe();
     let log = watching.store.log(&name).await?;
+    // What is written after this is heard, and what was written before is read.
+    let mut writes = watching.hub.subscribe(log.wakeup);
     let through = request.after_revision.unwrap_or(log.newest);
     let mut reader = Reader { watching, caller, needs, name, created_at: log.created_at, through };
     reader.check(&log)?;
@@ -103,7 +129,24 @@ pub(crate) async fn changes(
         loop {
             // Everything that is read now is older than the next hint.
             writes.mark_unchanged();
-            let wait = match reader.read().await {
+            let read = {
+                let mut read = pin!(reader.watching.reads.one(reader.read()));
+                loop {
+                    tokio::select! {
+                        biased;
+                        () = shutdown.cancelled() => {
+                            yield Err(shutting_down());
+                            return;
+                        }
+                        read = &mut read => break read,
+                        () = tokio::time::sleep_until(silent_since + checkpoint_interval) => {
+                            yield Ok(reader.checkpoint());
+                            silent_since = Instant::now();
+                        }
+                    }
+                }
+            };
+            let wait = match read {
                 Ok(changes) if changes.is_empty() => {
                     backoff.succeeded();
                     poll_interval
@@ -206,5 +249,26 @@ impl Reader {
         self.through = change.revision;
         let through_revision = change.revision;
         Ok(pb::WatchChangesResponse { change: Some((&change).into()), through_revision, oldest_revision: 0 })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use futures_util::future::join_all;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn few_streams_read_at_once() {
+        let (reads, now, most) = (Reads::default(), AtomicUsize::new(0), AtomicUsize::new(0));
+        let read = || async {
+            most.fetch_max(now.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
+            tokio::task::yield_now().await;
+            now.fetch_sub(1, Ordering::Relaxed);
+        };
+        join_all((0..1_000).map(|_| reads.one(read()))).await;
+        assert_eq!(most.into_inner(), READS);
     }
 }

@@ -12,6 +12,7 @@ use crate::world::*;
 both! {
     every_change_is_replayed_once_and_in_order,
     a_stream_goes_on_with_what_is_written,
+    a_stream_is_woken_by_its_own_log,
     a_stream_may_begin_now,
     a_reader_resumes_where_it_was,
     an_idle_stream_sends_checkpoints,
@@ -83,6 +84,34 @@ async fn a_stream_goes_on_with_what_is_written(world: World) {
         assert_eq!(world.switch_on("dark").await, expected);
         assert_eq!(through(&mut stream, expected).await, [expected]);
     }
+}
+
+async fn a_stream_is_woken_by_its_own_log(world: World) {
+    let world = world.with_features().await;
+    let deaf = Settings { poll_interval: Duration::from_secs(3_600), ..settings() };
+    let world = world.another(deaf).await;
+    let mut streams = Vec::new();
+    for parent in [SHOP, "organisations/acme", "server"] {
+        let request = WatchChangesRequest { parent: parent.into(), after_revision: None };
+        let mut stream = world.changes().watch_changes(request).await.unwrap().into_inner();
+        // A second checkpoint: it has looked, and waits.
+        let first = message(&mut stream).await.unwrap().through_revision;
+        message(&mut stream).await.unwrap();
+        streams.push((stream, first));
+    }
+    let [shop, acme, server] = &mut streams[..] else { unreachable!() };
+    world.switch_on("dark").await;
+    assert_eq!(through(&mut shop.0, shop.1 + 1).await, [shop.1 + 1]);
+    let group = CreateGroupRequest {
+        parent: "organisations/acme".into(),
+        group_id: "team".into(),
+        ..Default::default()
+    };
+    world.groups().create_group(group).await.unwrap();
+    assert_eq!(through(&mut acme.0, acme.1 + 1).await, [acme.1 + 1]);
+    let organisation = CreateOrganisationRequest { organisation_id: "other".into(), ..Default::default() };
+    world.organisations().create_organisation(organisation).await.unwrap();
+    assert_eq!(through(&mut server.0, server.1 + 1).await, [server.1 + 1]);
 }
 
 async fn a_stream_may_begin_now(world: World) {

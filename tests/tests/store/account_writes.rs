@@ -5,7 +5,6 @@ use burgee_core::change::ChangeKind;
 use burgee_core::name::{LogName, ProjectName};
 use burgee_core::organisation::Role;
 use burgee_core::permission::Permission;
-use burgee_core::store::Wakeup;
 
 use crate::company::*;
 use crate::world::*;
@@ -219,7 +218,8 @@ async fn a_write_outside_of_projects_wakes_listeners(world: World) {
     let world = world.shop().await;
     let mut listener = world.flags().wakeups().await.unwrap();
     world.flags().create_user(&write(), user("ada")).await.unwrap();
-    assert_eq!(listener.next().await.unwrap(), Wakeup::Account);
+    let server = world.flags().log(&LogName::Server).await.unwrap();
+    assert_eq!(listener.next().await.unwrap(), server.wakeup);
 }
 
 async fn grants_of_creators_are_in_the_log_of_the_organisation(world: World) {

@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
+use burgee_core::name::LogName;
 use burgee_core::store::Wakeup;
 use tokio::time::timeout;
 
+use crate::company::group;
 use crate::world::*;
 
 both! {
     a_write_wakes_every_listener,
+    a_log_tells_what_is_heard_of_it,
     what_is_not_written_wakes_nobody,
     a_listener_is_told_when_it_missed_something,
 }
@@ -28,6 +31,32 @@ async fn a_write_wakes_every_listener(world: World) {
             assert_eq!(wakeup, Wakeup::Project(project));
         }
     }
+}
+
+async fn a_log_tells_what_is_heard_of_it(world: World) {
+    let world = world.shop().await;
+    let store = world.flags();
+    let mut logs = Vec::new();
+    for name in [shop_log(), acme_log(), LogName::Server] {
+        logs.push(store.log(&name).await.unwrap().wakeup);
+    }
+    let [of_shop, of_acme, of_server] = logs[..] else { panic!("{logs:?}") };
+    let mut listener = store.wakeups().await.unwrap();
+    let mut heard = async |expected: &[Wakeup]| {
+        for _ in expected {
+            let wakeup = timeout(PATIENCE, listener.next()).await.unwrap().unwrap();
+            assert!(expected.contains(&wakeup), "{wakeup:?} is none of {expected:?}");
+        }
+    };
+    world.write(create_feature("banner")).await;
+    heard(&[of_shop]).await;
+    store.create_group(&write(), group("team")).await.unwrap();
+    heard(&[of_acme]).await;
+    store.create_user(&write(), user("ada")).await.unwrap();
+    heard(&[of_server]).await;
+    store.delete_organisation(&write(), &acme(), true, None).await.unwrap();
+    heard(&[of_shop, of_acme, of_server]).await;
+    assert_eq!(logs.iter().collect::<std::collections::HashSet<_>>().len(), 3);
 }
 
 async fn what_is_not_written_wakes_nobody(world: World) {
@@ -58,7 +87,7 @@ async fn a_listener_is_told_when_it_missed_something(world: World) {
     while heard < writes {
         match timeout(PATIENCE, listener.next()).await.unwrap().unwrap() {
             Wakeup::Project(_) => heard += 1,
-            Wakeup::Account => {}
+            Wakeup::Account(_) => {}
             Wakeup::Unknown => break,
         }
     }

@@ -13,10 +13,10 @@ pub(crate) const BEGIN_WRITE: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
 /// Begins a transaction that reads everything as of one moment.
 pub(crate) const BEGIN_READ: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY";
 
-/// The channel of notifications; a message is the number of a project, or [`ACCOUNT`].
+/// The channel of notifications; a message is the number of a project, or [`LOG`] and the number of another log.
 pub(crate) const CHANNEL: &str = "burgee_changes";
-/// The message of a write outside of projects.
-pub(crate) const ACCOUNT: &str = "account";
+/// How the message of a write outside of projects begins.
+pub(crate) const LOG: &str = "log:";
 
 /// A subquery: the integers of a parameter bound by [`list`].
 macro_rules! integers {
@@ -91,7 +91,7 @@ impl Announcer {
     pub(crate) async fn within(&self, connection: &mut PgConnection, wakeup: Wakeup) -> sqlx::Result<()> {
         let message = match wakeup {
             Wakeup::Project(project) => project.0.to_string(),
-            Wakeup::Account => ACCOUNT.to_owned(),
+            Wakeup::Account(log) => format!("{LOG}{}", log.0),
             Wakeup::Unknown => String::new(),
         };
         sqlx::query("SELECT pg_notify($1, $2)").bind(CHANNEL).bind(message).execute(connection).await?;

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use burgee_core::Result;
-use burgee_core::store::{ProjectRef, Wakeup, Wakeups};
+use burgee_core::store::{LogRef, ProjectRef, Wakeup, Wakeups};
 use sqlx::postgres::{PgConnectOptions, PgListener, PgNotification, PgPoolOptions};
 
-use super::dialect::{ACCOUNT, CHANNEL};
+use super::dialect::{CHANNEL, LOG};
 use crate::error::storage;
 
 /// How long one attempt to connect may take.
@@ -93,8 +93,10 @@ impl Wakeups for Listener {
 }
 
 fn wakeup(notification: &PgNotification) -> Wakeup {
-    match notification.payload() {
-        ACCOUNT => Wakeup::Account,
-        payload => payload.parse().map_or(Wakeup::Unknown, |project| Wakeup::Project(ProjectRef(project))),
-    }
+    let payload = notification.payload();
+    let wakeup = match payload.strip_prefix(LOG) {
+        Some(log) => log.parse().map(|log| Wakeup::Account(LogRef(log))),
+        None => payload.parse().map(|project| Wakeup::Project(ProjectRef(project))),
+    };
+    wakeup.unwrap_or(Wakeup::Unknown)
 }

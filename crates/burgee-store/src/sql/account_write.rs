@@ -8,7 +8,7 @@ use burgee_core::change::WriteContext;
 use burgee_core::limits::Limits;
 use burgee_core::name::OrganisationName;
 use burgee_core::organisation::Organisation;
-use burgee_core::store::{ProjectRef, Wakeup};
+use burgee_core::store::{LogRef, ProjectRef, Wakeup};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::Transaction;
@@ -90,6 +90,8 @@ pub(super) struct AccountWrite<'a> {
     entries: Entries,
     /// The projects that have a new revision, or are gone.
     projects: Vec<i64>,
+    /// The logs that have a new revision, or are gone.
+    logs: Vec<LogRef>,
 }
 
 /// Makes the log of an organisation if it has none: a server of before, still running while the tables were brought up to date, may
@@ -151,7 +153,17 @@ impl<'a> AccountWrite<'a> {
     ) -> Result<Self> {
         let (log, revision) = next_revision(&mut tx, organisation, now).await?;
         let (limits, now) = (&backend.limits, microseconds(now));
-        Ok(Self { tx, limits, held, log, revision, now, entries: Entries::default(), projects: Vec::new() })
+        Ok(Self {
+            tx,
+            limits,
+            held,
+            log,
+            revision,
+            now,
+            entries: Entries::default(),
+            projects: Vec::new(),
+            logs: vec![LogRef(log)],
+        })
     }
 
     /// Returns the number of the organisation that the write is about.
@@ -172,6 +184,11 @@ impl<'a> AccountWrite<'a> {
         self.entries.add(entry(subject, before, after)?)
     }
 
+    /// Notes that the log of an organisation is gone.
+    pub(super) fn touch_log(&mut self, log: LogRef) {
+        self.logs.push(log);
+    }
+
     /// Notes that a project has a new revision, or is gone.
     pub(super) fn touch_project(&mut self, project: i64) {
         self.projects.push(project);
@@ -186,7 +203,7 @@ impl<'a> AccountWrite<'a> {
         }
         insert_log_change(&mut self.tx, context, self.log, self.revision, self.now, &self.entries).await?;
         let projects = self.projects.into_iter().map(|project| Wakeup::Project(ProjectRef(project)));
-        let wakeups: Vec<Wakeup> = projects.chain([Wakeup::Account]).collect();
+        let wakeups: Vec<Wakeup> = projects.chain(self.logs.into_iter().map(Wakeup::Account)).collect();
         for wakeup in &wakeups {
             backend.announcer.within(&mut self.tx, *wakeup).await.map_err(storage)?;
         }
@@ -197,15 +214,17 @@ impl<'a> AccountWrite<'a> {
 }
 
 /// Adds what a write of a project granted and took back to the log of the organisation, which is held: there are all grants.
+/// Returns whom to wake.
 pub(super) async fn log_grants(
     connection: &mut Connection,
     context: &WriteContext,
     organisation: i64,
     now: DateTime<Utc>,
     entries: &Entries,
-) -> Result<()> {
+) -> Result<Wakeup> {
     let (log, revision) = next_revision(connection, Some(organisation), now).await?;
-    insert_log_change(connection, context, log, revision, now, entries).await
+    insert_log_change(connection, context, log, revision, now, entries).await?;
+    Ok(Wakeup::Account(LogRef(log)))
 }
 
 /// Takes the log of an organisation, which is held, or else the server's. Returns its number and its next revision.

@@ -4,7 +4,7 @@ use burgee_core::Result;
 use burgee_core::change::{Change, ChangeEntry};
 use burgee_core::limits::CHANGES_READ_BYTES;
 use burgee_core::name::{ChangeName, LogName};
-use burgee_core::store::{ChangeOrder, LogState};
+use burgee_core::store::{ChangeOrder, LogRef, LogState, ProjectRef, Wakeup};
 use chrono::{DateTime, Utc};
 use sqlx::types::Json;
 
@@ -104,7 +104,8 @@ async fn number(connection: &mut Connection, log: &LogName) -> Result<Number> {
 impl Backend {
     pub(crate) async fn log(&self, log: &LogName) -> Result<LogState> {
         let mut tx = self.snapshot().await?;
-        let (query, id) = match number(&mut tx, log).await? {
+        let number = number(&mut tx, log).await?;
+        let (query, id) = match number {
             Number::Project(id) => (
                 "SELECT p.revision, p.created_at, (SELECT min(c.revision) FROM changes c WHERE c.project_id = p.id)
                 FROM projects p WHERE p.id = $1",
@@ -118,7 +119,11 @@ impl Backend {
         };
         let (newest, created_at, oldest): (i64, DateTime<Utc>, Option<i64>) =
             sqlx::query_as(query).bind(id).fetch_one(&mut *tx).await.map_err(storage)?;
-        Ok(LogState { oldest: oldest.unwrap_or(newest + 1), newest, created_at })
+        let wakeup = match number {
+            Number::Project(id) => Wakeup::Project(ProjectRef(id)),
+            Number::Log(id) => Wakeup::Account(LogRef(id)),
+        };
+        Ok(LogState { oldest: oldest.unwrap_or(newest + 1), newest, created_at, wakeup })
     }
 
     pub(crate) async fn change(&self, log: &LogName, revision: i64) -> Result<Change> {

@@ -6,6 +6,7 @@ use std::io;
 use burgee_core::change::{ChangeEntry, ChangeKind};
 use burgee_core::limits::CHANGE_BYTES;
 use burgee_core::{Error, Result};
+use serde::Serialize;
 
 use crate::error::corrupt;
 
@@ -15,31 +16,31 @@ pub(super) struct Entries {
     entries: Vec<ChangeEntry>,
     /// Bytes of them as JSON text.
     bytes: usize,
-    /// The newest entry of each subject.
-    latest: HashMap<String, usize>,
+    /// The newest entry of each subject, and the bytes of what is there after it.
+    latest: HashMap<String, (usize, usize)>,
 }
 
 impl Entries {
     /// Adds an entry.
     pub(super) fn add(&mut self, entry: ChangeEntry) -> Result<()> {
         self.count(0, json_bytes(&entry)?)?;
-        self.latest.insert(entry.subject.clone(), self.entries.len());
+        let latest = (self.entries.len(), json_bytes(&entry.after)?);
+        self.latest.insert(entry.subject.clone(), latest);
         self.entries.push(entry);
         Ok(())
     }
 
     /// Adds an entry. What is updated several times in one write is told once: before and after all.
     pub(super) fn merge(&mut self, entry: ChangeEntry) -> Result<()> {
-        let former = self.latest.get(&entry.subject).map(|index| &mut self.entries[*index]);
-        match former {
-            Some(former) if entry.kind == ChangeKind::Updated && former.kind != ChangeKind::Deleted => {
-                let bytes = json_bytes(former)?;
-                former.after = entry.after;
-                let grown = json_bytes(former)?;
-                self.count(bytes, grown)
-            }
-            Some(_) | None => self.add(entry),
+        let Some((index, former_bytes)) = self.latest.get_mut(&entry.subject) else { return self.add(entry) };
+        let former = &mut self.entries[*index];
+        if entry.kind != ChangeKind::Updated || former.kind == ChangeKind::Deleted {
+            return self.add(entry);
         }
+        former.after = entry.after;
+        let bytes = json_bytes(&former.after)?;
+        let replaced = std::mem::replace(former_bytes, bytes);
+        self.count(replaced, bytes)
     }
 
     /// Returns what was there of a subject before the write, if it is in it.
@@ -70,10 +71,10 @@ impl Entries {
     }
 }
 
-/// Returns the bytes of an entry as JSON text.
-fn json_bytes(entry: &ChangeEntry) -> Result<usize> {
+/// Returns the bytes of something as JSON text.
+fn json_bytes(value: &impl Serialize) -> Result<usize> {
     let mut counter = Counter(0);
-    serde_json::to_writer(&mut counter, entry).map_err(|error| corrupt(error.to_string()))?;
+    serde_json::to_writer(&mut counter, value).map_err(|error| corrupt(error.to_string()))?;
     Ok(counter.0)
 }
 

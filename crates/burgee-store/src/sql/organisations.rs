@@ -5,7 +5,7 @@ use burgee_core::grant::Principal;
 use burgee_core::limits::USERS_LISTED;
 use burgee_core::name::{OrganisationId, OrganisationName, ProjectId, ProjectName};
 use burgee_core::organisation::{Organisation, OrganisationPatch};
-use burgee_core::store::Page;
+use burgee_core::store::{LogRef, Page};
 use burgee_core::{Error, Result};
 use chrono::{DateTime, Utc};
 
@@ -219,12 +219,18 @@ impl AccountWrite<'_> {
             }
             return Err(Error::InUse { name: name.to_string(), users, hidden: 0 });
         }
+        let log: Option<i64> = sqlx::query_scalar("SELECT id FROM logs WHERE organisation_id = $1")
+            .bind(id)
+            .fetch_optional(&mut *self.tx)
+            .await
+            .map_err(storage)?;
         sqlx::query("DELETE FROM organisations WHERE id = $1")
             .bind(id)
             .execute(&mut *self.tx)
             .await
             .map_err(storage)?;
         projects.into_iter().for_each(|(project, _)| self.touch_project(project));
+        log.into_iter().for_each(|log| self.touch_log(LogRef(log)));
         self.record(name, Some(&resource), None)?;
         Ok(resource)
     }

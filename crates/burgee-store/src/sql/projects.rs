@@ -129,8 +129,7 @@ impl Backend {
             if let Some(grant) = grant_to_creator(&mut tx, &self.limits, creator, place, now).await? {
                 let mut granted = Entries::default();
                 granted.add(entry(&grant.name, None, Some(&grant))?)?;
-                log_grants(&mut tx, context, organisation, now, &granted).await?;
-                wakeups.push(Wakeup::Account);
+                wakeups.push(log_grants(&mut tx, context, organisation, now, &granted).await?);
             }
         }
         let mut entries = Entries::default();

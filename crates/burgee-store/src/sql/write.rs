@@ -164,8 +164,7 @@ impl<'a> Write<'a> {
         let mut wakeups = vec![Wakeup::Project(ProjectRef(self.project))];
         if !self.grants.is_empty() {
             let organisation = organisation_id(&mut self.tx, &self.name.organisation).await?;
-            log_grants(&mut self.tx, context, organisation, self.now, &self.grants).await?;
-            wakeups.push(Wakeup::Account);
+            wakeups.push(log_grants(&mut self.tx, context, organisation, self.now, &self.grants).await?);
         }
         for wakeup in &wakeups {
             backend.announcer.within(&mut self.tx, *wakeup).await.map_err(storage)?;

@@ -229,6 +229,15 @@ mod tests {
     }
 
     #[test]
+    fn a_change_that_is_too_large_is_told_from_other_limits() {
+        let status =
+            |limit| burgee_proto::status::status(burgee_core::Error::LimitExceeded { limit, maximum: 1 });
+        assert!(is_too_large(&status("change_bytes")));
+        assert!(!is_too_large(&status("features_per_project")));
+        assert!(!is_too_large(&Status::resource_exhausted("")));
+    }
+
+    #[test]
     fn the_change_at_fault_is_found() {
         assert_eq!(index("`changes[12].update_flag.flag` must be set"), Some(12));
         assert_eq!(index("storage failed"), None);
