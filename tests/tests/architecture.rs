@@ -9,13 +9,17 @@ use prost::Message as _;
 use prost_types::FileDescriptorSet;
 
 /// Who may depend on whom: arrows point only down.
-const ARROWS: [(&str, &[&str]); 6] = [
+const ARROWS: [(&str, &[&str]); 7] = [
     ("burgee-core", &[]),
     ("burgee-proto", &["burgee-core"]),
     ("burgee-store", &["burgee-core"]),
     ("burgee-management", &["burgee-core", "burgee-proto"]),
     ("burgee-evaluation", &["burgee-core", "burgee-proto"]),
     ("burgee", &["burgee-core", "burgee-proto", "burgee-store", "burgee-management", "burgee-evaluation"]),
+    (
+        "burgee-bench",
+        &["burgee-core", "burgee-proto", "burgee-store", "burgee-management", "burgee-evaluation", "burgee"],
+    ),
 ];
 
 /// What the core must never know: the wire, the database, the network.
