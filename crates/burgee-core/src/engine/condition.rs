@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 
 use serde_json::value::RawValue;
 
+use super::buckets::BucketIndex;
 use super::hash::percentage;
 use super::number::{self, FloatText, Integer, IntegerOperand, modulo};
 use super::pattern::Pattern;
@@ -21,24 +22,26 @@ pub(super) struct CompiledRule {
 }
 
 impl CompiledRule {
-    /// Compiles rules. `slot` gives every property its slot.
-    pub(super) fn compile(rules: &[Rule], slot: &mut impl FnMut(&Condition) -> usize) -> Box<[Self]> {
-        let mut compiled: Box<[Self]> = rules.iter().map(|rule| Self::new(rule, slot)).collect();
+    /// Compiles rules. `subject` says what a condition looks at.
+    pub(super) fn compile(rules: &[Rule], subject: &mut impl FnMut(&Condition) -> Subject) -> Box<[Self]> {
+        let mut compiled: Box<[Self]> = rules.iter().map(|rule| Self::new(rule, subject)).collect();
         // Conditions have no effects, so their order is free.
         compiled.sort_by_key(|rule| rule.cost);
         compiled
     }
 
-    fn new(rule: &Rule, slot: &mut impl FnMut(&Condition) -> usize) -> Self {
+    fn new(rule: &Rule, subject: &mut impl FnMut(&Condition) -> Subject) -> Self {
         let Rule { kind, conditions, rules } = rule;
         // Flagsmith wraps most rules in another, which says no more than they do.
         if let (RuleKind::All | RuleKind::Any, [], [only]) = (kind, conditions.as_slice(), rules.as_slice()) {
-            return Self::new(only, slot);
+            return Self::new(only, subject);
         }
-        let mut conditions: Box<[CompiledCondition]> =
-            conditions.iter().map(|condition| CompiledCondition::new(condition, slot(condition))).collect();
+        let mut conditions: Box<[CompiledCondition]> = conditions
+            .iter()
+            .map(|condition| CompiledCondition::new(condition, subject(condition)))
+            .collect();
         conditions.sort_by_key(|condition| condition.test.cost());
-        let rules = Self::compile(rules, slot);
+        let rules = Self::compile(rules, subject);
         let own = conditions.last().map(|condition| condition.test.cost());
         let cost = own.max(rules.last().map(|rule| rule.cost)).unwrap_or(Cost::Lookup);
         Self { kind: *kind, conditions, rules, cost }
@@ -54,10 +57,19 @@ enum Cost {
     Pattern,
 }
 
-/// A condition whose property is a slot and whose operand is parsed.
+/// What a condition looks at.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Subject {
+    /// The value of a property, which has a slot.
+    Property(usize),
+    /// The identity's bucket in the segment.
+    Bucket(BucketIndex),
+}
+
+/// A condition whose operand is parsed.
 #[derive(Debug)]
 pub(super) struct CompiledCondition {
-    pub(super) slot: usize,
+    pub(super) subject: Subject,
     test: Test,
 }
 
@@ -82,13 +94,18 @@ enum Test {
 }
 
 impl CompiledCondition {
-    fn new(condition: &Condition, slot: usize) -> Self {
+    fn new(condition: &Condition, subject: Subject) -> Self {
         let test = match (condition.operator(), condition.operand()) {
             (Operator::In, Operand::List(items)) => Test::In(Items::new(items.clone())),
             (_, Operand::List(_)) => Test::Never,
             (operator, Operand::Text(text)) => Test::new(operator, text),
         };
-        Self { slot, test }
+        Self { subject, test }
+    }
+
+    /// Says whether the condition holds for the identity's bucket: a percentage split does, up to its threshold.
+    pub(super) fn takes(&self, bucket: f64) -> bool {
+        matches!(self.test, Test::PercentageSplit { threshold } if bucket <= threshold)
     }
 
     /// Says whether the condition holds for its property's value.

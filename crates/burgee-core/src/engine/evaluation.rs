@@ -5,12 +5,14 @@ use std::cell::{Cell, OnceCell};
 use serde_json::Value as Json;
 use serde_json_path::JsonPath;
 
-use super::condition::CompiledRule;
+use super::buckets::BucketIndex;
+use super::condition::{CompiledCondition, CompiledRule, Subject};
 use super::document;
-use super::hash::{LANES, percentage, percentages};
+use super::hash::percentage;
 use super::identity::Identity;
+use super::lanes::LANES;
 use super::property::{Source, Target};
-use super::ruleset::{CompiledSegment, CompiledState, OutcomeId, Ruleset, StateIndex};
+use super::ruleset::{CompiledSegment, OutcomeId, Ruleset, Split, StateIndex};
 use super::scalar::{OwnedScalar, Scalar};
 use crate::rule::RuleKind;
 use crate::value::Value;
@@ -28,8 +30,8 @@ pub struct Evaluation<'a> {
     slots: Box<[Cell<Option<Scalar<'a>>>]>,
     /// Whether the segments that were looked at match.
     segments: Box<[Cell<Option<bool>>]>,
-    /// The identity's buckets in the environment's own splits, [`LANES`] at a time.
-    buckets: Box<[Cell<Option<[f64; LANES]>>]>,
+    /// The identity's buckets that were looked at, and their neighbours, by group.
+    buckets: Box<[OnceCell<[f64; LANES]>]>,
     /// What the queries that were needed found, by slot.
     found: OnceCell<Box<[OnceCell<OwnedScalar>]>>,
     /// The documents that queries look at: the identity's alone, and the whole context.
@@ -85,7 +87,7 @@ impl<'a> Evaluation<'a> {
             composite_key: OnceCell::new(),
             slots: vec![Cell::new(None); ruleset.sources.len()].into(),
             segments: vec![Cell::new(None); ruleset.segments.len()].into(),
-            buckets: vec![Cell::new(None); ruleset.splits.len().div_ceil(LANES)].into(),
+            buckets: vec![OnceCell::new(); ruleset.buckets.len()].into(),
             found: OnceCell::new(),
             identity_document: OnceCell::new(),
             whole_document: OnceCell::new(),
@@ -101,32 +103,19 @@ impl<'a> Evaluation<'a> {
     /// Returns which of its outcomes the flag at an index of [`Ruleset::features`] comes to.
     pub fn outcome_id(&self, feature_index: usize) -> OutcomeId {
         let state = &self.ruleset.states[self.state(feature_index)];
-        if state.variants.is_empty() {
-            return state.whole();
-        }
-        match self.key() {
-            Some(key) => state.at(self.bucket(state, key)),
-            None => state.whole(),
-        }
+        let bucket = match &state.split {
+            None => None,
+            Some(Split::Shared(bucket)) => self.bucket(*bucket),
+            Some(Split::Own(hashing_key)) => self.key().map(|key| percentage(hashing_key, key)),
+        };
+        state.outcome(bucket)
     }
 
-    /// Returns the identity's bucket in a state's split.
-    ///
-    /// Most environments with one split have several, and most callers ask for all flags, so the
-    /// neighbours' buckets are worked out along with it.
-    fn bucket(&self, state: &CompiledState, key: &str) -> f64 {
-        let Some(split) = state.split else { return percentage(&state.hashing_key, key) };
-        let memo = &self.buckets[split / LANES];
-        let buckets = memo.get().unwrap_or_else(|| {
-            let splits = &self.ruleset.splits[split - split % LANES..];
-            let hashing_keys = std::array::from_fn(|lane| match splits.get(lane) {
-                Some(index) => self.ruleset.states[*index].hashing_key.as_str(),
-                None => "",
-            });
-            percentages(hashing_keys, key)
-        });
-        memo.set(Some(buckets));
-        buckets[split % LANES]
+    /// Returns the identity's bucket; `None` without an identity.
+    fn bucket(&self, index: BucketIndex) -> Option<f64> {
+        let (identity, group) = (self.identity?, index.group());
+        let work_out = || self.ruleset.buckets[group].buckets(identity, || self.key().unwrap_or_default());
+        Some(self.buckets[group].get_or_init(work_out)[index.lane()])
     }
 
     /// Iterates over the segments that match, in document order.
@@ -161,10 +150,7 @@ impl<'a> Evaluation<'a> {
     }
 
     fn holds(&self, rule: &CompiledRule, segment_key: &str) -> bool {
-        let mut conditions = rule
-            .conditions
-            .iter()
-            .map(|condition| condition.holds(self.property(condition.slot), segment_key));
+        let mut conditions = rule.conditions.iter().map(|condition| self.meets(condition, segment_key));
         let mut rules = rule.rules.iter().map(|rule| self.holds(rule, segment_key));
         // Neither conditions nor sub-rules that are not there stand in the way, whatever the kind.
         match rule.kind {
@@ -177,12 +163,19 @@ impl<'a> Evaluation<'a> {
         }
     }
 
+    fn meets(&self, condition: &CompiledCondition, segment_key: &str) -> bool {
+        match condition.subject {
+            Subject::Property(slot) => condition.holds(self.property(slot), segment_key),
+            Subject::Bucket(index) => self.bucket(index).is_some_and(|bucket| condition.takes(bucket)),
+        }
+    }
+
     /// Returns the key that hashes use; `None` without an identity.
     fn key(&self) -> Option<&str> {
         let identity = self.identity?;
-        match identity.key.as_deref() {
-            Some(key) if !key.is_empty() => Some(key),
-            Some(_) | None => Some(self.composite_key.get_or_init(|| {
+        match identity.own_key() {
+            Some(key) => Some(key),
+            None => Some(self.composite_key.get_or_init(|| {
                 // Joining allocates once; formatting would take ten times as long.
                 [self.ruleset.hashing_key.as_str(), "_", identity.identifier.as_str()].concat()
             })),
@@ -199,7 +192,6 @@ impl<'a> Evaluation<'a> {
     fn look_up(&self, slot: usize) -> Scalar<'_> {
         let value = match &self.ruleset.sources[slot] {
             Source::Trait(key) => self.trait_value(key),
-            Source::Key => return self.key().map_or(Scalar::Unset, Scalar::Text),
             Source::Path { path, target } => {
                 match self.identity.and_then(|identity| identity.traits.get_path(path)) {
                     Some(value) => Scalar::of_trait(value),

@@ -18,9 +18,7 @@ pub fn jsonpath(path: &str, document: &str) {
         return;
     };
     let Ok(document) = serde_json::from_str::<Json>(document) else { return };
-    if let Source::Path { target: Target::Constant(found), .. } =
-        Source::new(path, Operator::IsSet, &document)
-    {
+    if let Source::Path { target: Target::Constant(found), .. } = Source::new(path, &&document) {
         let query = parse(path);
         let expected = query.as_ref().and_then(|query| query.query(&document).first());
         assert_eq!(found, OwnedScalar::of_node(expected), "{path}");

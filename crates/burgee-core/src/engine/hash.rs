@@ -2,65 +2,64 @@
 
 use md5::{Digest, Md5};
 
-use super::lanes::digests;
-
-/// How many buckets are worked out at once, for little more than the price of one.
-pub(super) const LANES: usize = 4;
-
 /// Returns the bucket of two ids, from 0 to below 100.
 ///
 /// The ids are joined by commas; their MD5, as an integer modulo 9999, is spread over 0 to 100. Exactly
 /// 100 is not a bucket: then the ids are hashed twice in a row, three times, and so on.
 pub(super) fn percentage(first: &str, second: &str) -> f64 {
-    match digests([first], second) {
-        Some([digest]) => spread(&digest).unwrap_or_else(|| percentage_from(2, first, second)),
-        None => percentage_from(1, first, second),
-    }
-}
-
-/// Returns the buckets of each of the first ids with the second, as [`percentage`] does.
-pub(super) fn percentages(firsts: [&str; LANES], second: &str) -> [f64; LANES] {
-    match digests(firsts, second) {
-        Some(digests) => std::array::from_fn(|lane| {
-            spread(&digests[lane]).unwrap_or_else(|| percentage_from(2, firsts[lane], second))
-        }),
-        None => firsts.map(|first| percentage(first, second)),
-    }
-}
-
-/// Hashes the ids that many times in a row, and more often while the result is 100.
-fn percentage_from(times: usize, first: &str, second: &str) -> f64 {
-    let mut ids = vec![[first, second].join(","); times];
+    let mut times = 1;
     loop {
-        if let Some(percentage) = spread(&Md5::digest(ids.join(",")).into()) {
+        let mut hash = Md5::new();
+        for index in 0..times {
+            if index > 0 {
+                hash.update(",");
+            }
+            hash.update(first);
+            hash.update(",");
+            hash.update(second);
+        }
+        if let Some(percentage) = spread(parts(&hash.finalize().into())) {
             return percentage;
         }
-        ids.push([first, second].join(","));
+        times += 1;
     }
 }
 
-/// Spreads a digest over 0 to 100; `None` if it comes to exactly 100.
-fn spread(digest: &[u8; 16]) -> Option<f64> {
+/// Returns the four numbers, each with its little end first, that a digest is made of.
+fn parts(digest: &[u8; 16]) -> [u32; 4] {
+    let (parts, _) = digest.as_chunks();
+    std::array::from_fn(|index| u32::from_le_bytes(parts[index]))
+}
+
+/// Spreads an MD5, as four numbers with their little end first, over 0 to 100; `None` if it comes to exactly 100.
+pub(super) fn spread(digest: [u32; 4]) -> Option<f64> {
     let remainder = remainder(digest);
     (remainder != 9998).then(|| f64::from(remainder) / 9998.0 * 100.0)
 }
 
-/// Returns the digest, an integer of 128 bits with its big end first, modulo 9999.
-fn remainder(digest: &[u8; 16]) -> u16 {
-    let words =
-        digest.chunks_exact(4).map(|bytes| bytes.iter().fold(0, |word, byte| (word << 8) | u64::from(*byte)));
-    words.fold(0, |remainder, word: u64| ((remainder << 32) | word) % 9999) as u16
+/// Returns the digest, whose bytes are an integer with its big end first, modulo 9999.
+fn remainder(digest: [u32; 4]) -> u16 {
+    /// The powers of 2^32 that the parts stand for, modulo 9999.
+    const POWERS: [u64; 4] = {
+        let power = (1 << 32) % 9999;
+        [power * power % 9999 * power % 9999, power * power % 9999, power, 1]
+    };
+    // Each product has at most 46 bits.
+    let sum: u64 = digest.iter().zip(POWERS).map(|(part, power)| u64::from(part.swap_bytes()) * power).sum();
+    (sum % 9999) as u16
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::lanes::LONGEST;
+
+    fn remainder_of(text: &str) -> u16 {
+        remainder(parts(&Md5::digest(text).into()))
+    }
 
     fn check(first: &str, second: &str, text: &str, remainder_expected: u16, expected: f64) {
-        assert_eq!(remainder(&Md5::digest(text).into()), remainder_expected, "{text}");
+        assert_eq!(remainder_of(text), remainder_expected, "{text}");
         assert_eq!(percentage(first, second), expected, "{text}");
-        assert_eq!(percentages([first, "other", first, ""], second)[2], expected, "{text}");
     }
 
     #[test]
@@ -76,19 +75,9 @@ mod tests {
 
     #[test]
     fn a_hundred_is_hashed_again() {
-        assert_eq!(remainder(&Md5::digest("11,253").into()), 9998);
+        assert_eq!(remainder_of("11,253"), 9998);
         check("11", "253", "11,253,11,253", 271, 2.7105421084216843);
         check("34", "53", "34,53,34,53", 9328, 93.29865973194639);
         check("65", "144", "65,144,65,144", 328, 3.280656131226245);
-    }
-
-    #[test]
-    fn ids_of_every_length_hash_alike() {
-        for length in [0, 50, 100, LONGEST - 2, LONGEST - 1, LONGEST, 5_000] {
-            let long = "x".repeat(length);
-            let expected = percentage_from(1, "a", &long);
-            assert_eq!(percentage("a", &long), expected);
-            assert_eq!(percentages(["a", "", "b", "a"], &long)[3], expected);
-        }
     }
 }

@@ -22,6 +22,11 @@ impl Identity {
         Self { identifier: identifier.into(), key: None, traits: traits.into_iter().collect() }
     }
 
+    /// Returns the key that hashes use, if the identity has one of its own.
+    pub(super) fn own_key(&self) -> Option<&str> {
+        self.key.as_deref().filter(|key| !key.is_empty())
+    }
+
     /// Sets the key that hashes use.
     #[must_use]
     pub fn with_key(mut self, key: Option<String>) -> Self {

@@ -1,61 +1,80 @@
-//! MD5 of several short messages at once.
+//! MD5 of several messages at once, which begin differently and end alike.
 //!
 //! MD5 is a chain of dependent steps, so a processor waits most of the time. Working on the same step of
 //! several messages side by side, which the compiler turns into vector instructions, costs little more
-//! than one message does.
+//! than one message does. And whatever of the beginnings fills blocks is hashed only once.
+
+/// Messages side by side.
+pub(super) const LANES: usize = 8;
+/// A number of each message.
+pub(super) type Lanes = [u32; LANES];
 
 /// Bytes of a block.
 const BLOCK: usize = 64;
-/// Blocks of the longest message: enough for a key, an environment's key and a UUID or an address.
+/// Blocks of the longest end, along with what the beginnings leave for them.
 const BLOCKS: usize = 2;
-/// Bytes of the longest message: its padding takes at least nine.
+/// Bytes of the longest end, along with what the beginnings leave: the padding takes at least nine.
 pub(super) const LONGEST: usize = BLOCK * BLOCKS - 9;
 
-/// Returns the MD5 of each of the first texts, a comma and the second; `None` if one of them is longer
-/// than [`LONGEST`].
-pub(super) fn digests<const L: usize>(firsts: [&str; L], second: &str) -> Option<[[u8; 16]; L]> {
-    let mut messages = [[0; BLOCK * BLOCKS]; L];
-    let mut blocks = [0; L];
-    for ((message, blocks), first) in messages.iter_mut().zip(&mut blocks).zip(firsts) {
-        *blocks = pad(message, first, second)?;
-    }
-    let mut digests = [[0; 16]; L];
-    let mut state = [[0x6745_2301; L], [0xefcd_ab89; L], [0x98ba_dcfe; L], [0x1032_5476; L]];
-    for block in 0..BLOCKS {
-        let mut words = [[0; L]; 16];
-        for (lane, message) in messages.iter().enumerate() {
-            let bytes = message[block * BLOCK..].chunks_exact(4);
-            for (word, bytes) in words.iter_mut().zip(bytes) {
-                word[lane] = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
-            }
-        }
-        compress(&mut state, &words);
-        // A shorter message is done before the others; what its lane holds from then on is not used.
-        for lane in (0..L).filter(|lane| blocks[*lane] == block + 1) {
-            for (bytes, part) in digests[lane].chunks_exact_mut(4).zip(&state) {
-                bytes.copy_from_slice(&part[lane].to_le_bytes());
-            }
-        }
-        if blocks.iter().all(|blocks| *blocks <= block + 1) {
-            break;
-        }
-    }
-    Some(digests)
+/// The beginnings of up to [`LANES`] messages.
+#[derive(Debug)]
+pub(super) struct Beginnings {
+    /// Bytes of each.
+    length: usize,
+    /// The state after the blocks that they fill.
+    state: [Lanes; 4],
+    /// What is left of them, at its place in the next block; zero elsewhere.
+    rest: [Lanes; 16],
 }
 
-/// Writes the message and its padding over zeros, and returns how many blocks that takes.
-fn pad(message: &mut [u8; BLOCK * BLOCKS], first: &str, second: &str) -> Option<usize> {
-    let length = first.len() + 1 + second.len();
-    if length > LONGEST {
-        return None;
+impl Beginnings {
+    /// Takes up to [`LANES`] beginnings, all of one length.
+    pub(super) fn new(texts: &[String]) -> Self {
+        let length = texts.first().map_or(0, String::len);
+        let mut state =
+            [[0x6745_2301; LANES], [0xefcd_ab89; LANES], [0x98ba_dcfe; LANES], [0x1032_5476; LANES]];
+        let block = |index: usize| {
+            let mut words = [[0; LANES]; 16];
+            for (lane, text) in texts.iter().enumerate() {
+                let bytes = text.as_bytes().iter().skip(index * BLOCK).take(BLOCK);
+                for (place, byte) in bytes.enumerate() {
+                    words[place / 4][lane] |= u32::from(*byte) << (place % 4 * 8);
+                }
+            }
+            words
+        };
+        let filled = length / BLOCK;
+        (0..filled).for_each(|index| compress(&mut state, &block(index)));
+        Self { length, state, rest: block(filled) }
     }
-    message[..first.len()].copy_from_slice(first.as_bytes());
-    message[first.len()] = b',';
-    message[first.len() + 1..length].copy_from_slice(second.as_bytes());
-    message[length] = 0x80;
-    let blocks = (length + 9).div_ceil(BLOCK);
-    message[blocks * BLOCK - 8..blocks * BLOCK].copy_from_slice(&(length as u64 * 8).to_le_bytes());
-    Some(blocks)
+
+    /// Returns the MD5 of each beginning and the end, as four numbers with their little end first; `None` if the end
+    /// is too long.
+    pub(super) fn digests(&self, end: &str) -> Option<[Lanes; 4]> {
+        let from = self.length % BLOCK;
+        let to = from + end.len();
+        if to > LONGEST {
+            return None;
+        }
+        let mut bytes = [0_u8; BLOCK * BLOCKS];
+        bytes[from..to].copy_from_slice(end.as_bytes());
+        bytes[to] = 0x80;
+        let padded = (to + 9).next_multiple_of(BLOCK);
+        let bits = (self.length + end.len()) as u64 * 8;
+        bytes[padded - 8..padded].copy_from_slice(&bits.to_le_bytes());
+
+        let mut state = self.state;
+        let mut words = self.rest;
+        for block in bytes[..padded].chunks_exact(BLOCK) {
+            for (lanes, bytes) in words.iter_mut().zip(block.as_chunks().0) {
+                let word = u32::from_le_bytes(*bytes);
+                lanes.iter_mut().for_each(|lane| *lane |= word);
+            }
+            compress(&mut state, &words);
+            words = [[0; LANES]; 16];
+        }
+        Some(state)
+    }
 }
 
 /// The compression function of RFC 1321, on each lane.
@@ -63,8 +82,8 @@ fn pad(message: &mut [u8; BLOCK * BLOCKS], first: &str, second: &str) -> Option<
 /// The loop over lanes is the outer one and in a function of its own: this is the shape that the compiler
 /// turns into vector instructions.
 #[inline(never)]
-fn compress<const L: usize>(state: &mut [[u32; L]; 4], words: &[[u32; L]; 16]) {
-    for lane in 0..L {
+fn compress(state: &mut [Lanes; 4], words: &[Lanes; 16]) {
+    for lane in 0..LANES {
         let [mut a, mut b, mut c, mut d] = [state[0][lane], state[1][lane], state[2][lane], state[3][lane]];
 
         // One step: a = b + ((a + mix(b, c, d) + word + sine) <<< shift).
@@ -200,25 +219,30 @@ mod tests {
 
     use super::*;
 
-    fn check(firsts: [&str; 4], second: &str) {
-        let expected = firsts.map(|first| Md5::digest(format!("{first},{second}")).into());
-        assert_eq!(digests(firsts, second), Some(expected));
-        assert_eq!(digests([firsts[0]], second), Some([expected[0]]));
+    fn check(beginnings: &[String], end: &str) {
+        let digests = Beginnings::new(beginnings).digests(end).unwrap();
+        for (lane, beginning) in beginnings.iter().enumerate() {
+            let digest: Vec<u8> = digests.iter().flat_map(|part| part[lane].to_le_bytes()).collect();
+            assert_eq!(digest, Md5::digest(format!("{beginning}{end}")).to_vec(), "{beginning} {end}");
+        }
     }
 
     #[test]
     fn digests_are_those_of_the_crate() {
-        for length in 0..LONGEST {
-            let [long, half] = [length, length / 2].map(|length| "x".repeat(length));
-            check([&long, "", &half, &long], "");
-            check(["", &half, "", ""], &half);
+        for length in 0..3 * BLOCK {
+            let beginnings = ["a", "b", "c"].map(|letter| letter.repeat(length));
+            for end in 0..=LONGEST - length % BLOCK {
+                check(&beginnings, &"x".repeat(end));
+            }
         }
-        check(["ünï", "é", "", "y"], "ü");
+        check(&["ünï".to_owned(), "12345".to_owned()], "é");
+        check(&std::array::from_fn::<_, LANES, _>(|lane| lane.to_string()), "all lanes");
     }
 
     #[test]
-    fn a_longer_message_is_refused() {
-        assert!(digests(["", ""], &"x".repeat(LONGEST - 1)).is_some());
-        assert!(digests(["", "x"], &"x".repeat(LONGEST - 1)).is_none());
+    fn a_longer_end_is_refused() {
+        let beginnings = Beginnings::new(&["x".repeat(70)]);
+        assert!(beginnings.digests(&"x".repeat(LONGEST - 6)).is_some());
+        assert!(beginnings.digests(&"x".repeat(LONGEST - 5)).is_none());
     }
 }

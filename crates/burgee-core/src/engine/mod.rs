@@ -4,6 +4,7 @@
 //! into what can be evaluated fast, once per revision; [`Ruleset::evaluate`] looks at one identity and
 //! does as little as the flags that are asked for need.
 
+mod buckets;
 mod condition;
 mod document;
 mod evaluation;

@@ -1,18 +1,17 @@
 //! Properties of conditions, resolved when compiled.
 
+use std::ops::Deref;
+
 use serde_json::Value as Json;
 use serde_json_path::JsonPath;
 
 use super::scalar::OwnedScalar;
 use crate::Violation;
 use crate::limits::{PATH_BRANCHES, PATH_DESCENTS, PATH_FILTERS, PATH_PARENTHESES};
-use crate::rule::Operator;
 
 /// Where the value of a property comes from.
 #[derive(Debug)]
 pub(super) enum Source {
-    /// The identity's key as it is, without retyping: a percentage split with an empty property.
-    Key,
     /// A trait.
     Trait(String),
     /// A path, unless the identity has a trait whose key is exactly the path.
@@ -37,11 +36,8 @@ pub(super) enum Target {
 }
 
 impl Source {
-    /// Resolves the property of a condition. `document` is the context without an identity.
-    pub(super) fn new(property: &str, operator: Operator, document: &Json) -> Self {
-        if property.is_empty() && operator == Operator::PercentageSplit {
-            return Self::Key;
-        }
+    /// Resolves the property of a condition. `document` is the context without an identity, made if it is needed.
+    pub(super) fn new(property: &str, document: &impl Deref<Target = Json>) -> Self {
         if !property.starts_with("$.") {
             return Self::Trait(property.to_owned());
         }
@@ -50,14 +46,14 @@ impl Source {
 }
 
 impl Target {
-    fn new(path: &str, document: &Json) -> Self {
+    fn new(path: &str, document: &impl Deref<Target = Json>) -> Self {
         if let Some(names) = parse_plain(path) {
             return match names.as_slice() {
                 ["identity", "identifier"] => Self::Identifier,
                 ["identity", "key"] => Self::Key,
                 ["identity", "traits", key] => Self::Trait((*key).to_owned()),
                 names => {
-                    let node = names.iter().try_fold(document, |node, name| node.as_object()?.get(*name));
+                    let node = names.iter().try_fold(&**document, |node, name| node.as_object()?.get(*name));
                     Self::Constant(OwnedScalar::of_node(node))
                 }
             };

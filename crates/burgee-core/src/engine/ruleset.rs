@@ -1,16 +1,19 @@
 //! An environment's rules, compiled: what can be evaluated without looking anything up by name.
 
+use std::cell::LazyCell;
 use std::collections::HashMap;
+use std::ops::Deref;
 
 use serde_json::Value as Json;
 
-use super::condition::CompiledRule;
+use super::buckets::{BucketIndex, Buckets, Group};
+use super::condition::{CompiledRule, Subject};
 use super::document;
 use super::evaluation::{Evaluation, Outcome, Reason};
 use super::identity::Identity;
 use super::property::{Source, Target};
 use super::rules::{EnvironmentRules, FeatureRules, SegmentRules, State};
-use crate::rule::{Condition, Operator};
+use crate::rule::Operator;
 use crate::value::Value;
 
 /// A compiled environment, immutable. Compile it once per revision and share it.
@@ -22,8 +25,8 @@ pub struct Ruleset {
     features_by_key: HashMap<String, usize>,
     pub(super) segments: Box<[CompiledSegment]>,
     pub(super) states: Box<[CompiledState]>,
-    /// The environment's own states that have variants, in the order of their features.
-    pub(super) splits: Box<[StateIndex]>,
+    /// The buckets that splits of features and segments look at.
+    pub(super) buckets: Box<[Group]>,
     outcomes: Box<[CompiledOutcome]>,
     /// By identifier: the features with an override, in order, and its state.
     pub(super) identity_overrides: HashMap<String, Vec<(usize, StateIndex)>>,
@@ -81,6 +84,11 @@ pub struct CompiledSegment {
 }
 
 impl CompiledSegment {
+    fn new(segment: SegmentRules, rules: Box<[CompiledRule]>) -> Self {
+        let SegmentRules { id, name, hashing_key, metadata, rules: _ } = segment;
+        Self { id, name, hashing_key, metadata: metadata.filter(|text| has_members(text)), rules }
+    }
+
     /// Returns the id in the segment's resource name.
     pub fn id(&self) -> &str {
         &self.id
@@ -102,32 +110,36 @@ impl CompiledSegment {
 pub(super) struct CompiledState {
     enabled: bool,
     value: Option<Value>,
-    pub(super) hashing_key: String,
-    pub(super) variants: Box<[CompiledVariant]>,
+    variants: Box<[CompiledVariant]>,
     metadata: Option<String>,
-    /// The index of the state in [`Ruleset::splits`].
-    pub(super) split: Option<usize>,
+    /// Which bucket picks the variant; `None` without variants.
+    pub(super) split: Option<Split>,
     /// The id of the first of the state's outcomes: no split, control, and each variant.
     first_outcome: u32,
 }
 
-impl CompiledState {
-    /// Returns the outcome without a split.
-    pub(super) fn whole(&self) -> OutcomeId {
-        OutcomeId(self.first_outcome)
-    }
+/// Where the bucket of a split comes from.
+#[derive(Debug)]
+pub(super) enum Split {
+    /// Worked out along with others.
+    Shared(BucketIndex),
+    /// Worked out alone, with this hashing key: the states of single identities, which are many and seldom looked at.
+    Own(String),
+}
 
-    /// Returns the outcome of a bucket, if the state has variants.
-    pub(super) fn at(&self, bucket: f64) -> OutcomeId {
-        let picked =
-            self.variants.iter().position(|variant| variant.from <= bucket && bucket < variant.below);
-        let offset = picked.map_or(1, |variant| variant as u32 + 2);
+impl CompiledState {
+    /// Returns what the state comes to for a bucket; `None` if there is no split, or nobody to split.
+    pub(super) fn outcome(&self, bucket: Option<f64>) -> OutcomeId {
+        let offset = bucket.map_or(0, |bucket| {
+            let is_in = |variant: &CompiledVariant| variant.from <= bucket && bucket < variant.below;
+            self.variants.iter().position(is_in).map_or(1, |variant| variant as u32 + 2)
+        });
         OutcomeId(self.first_outcome + offset)
     }
 }
 
 #[derive(Debug)]
-pub(super) struct CompiledVariant {
+struct CompiledVariant {
     key: String,
     weight: f64,
     value: Option<Value>,
@@ -138,7 +150,7 @@ pub(super) struct CompiledVariant {
 /// One of the things that a flag can come to: a state, whole or split.
 ///
 /// A flag has few of them, so an answer can be prepared for each when a ruleset is compiled. Ids count
-/// from 0 to below [`Ruleset::outcome_count`].
+/// from 0 to below [`Ruleset::outcome_count`]; the outcomes of identity overrides, which may be many, come last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OutcomeId(u32);
 
@@ -175,27 +187,31 @@ enum Share {
 impl Ruleset {
     /// Compiles the rules of an environment. Never fails: what is stored can be evaluated.
     pub fn compile(rules: EnvironmentRules) -> Self {
-        let document = document::of_environment(&rules);
-        let EnvironmentRules { hashing_key, name: _, features, segments } = rules;
-        let mut sources = Sources { document: &document, list: Vec::new(), slots: HashMap::new() };
-        let segments: Box<[_]> =
-            segments.into_iter().map(|segment| sources.compile_segment(segment)).collect();
-        let sources = sources.list.into_boxed_slice();
-        let mut flags = Flags { segment_count: segments.len(), ..Flags::default() };
-        features.into_iter().for_each(|feature| flags.add(feature));
+        let document = LazyCell::new(|| document::of_environment(&rules));
+        let mut subjects = Subjects::new(&document);
+        let segment_rules: Vec<_> =
+            rules.segments.iter().map(|segment| subjects.compile_rules(segment)).collect();
+        let Subjects { sources, buckets, .. } = subjects;
         let needs_document =
             |source: &Source| matches!(source, Source::Path { target: Target::Anywhere(_), .. });
+        let document = sources.iter().any(needs_document).then(|| document::of_environment(&rules));
+
+        let EnvironmentRules { hashing_key, name: _, features, segments } = rules;
+        let mut flags = Flags { segment_count: segments.len(), buckets, ..Flags::default() };
+        features.into_iter().for_each(|feature| flags.add(feature));
+        flags.add_identity_overrides();
+        let segments = segments.into_iter().zip(segment_rules);
         Self {
-            hashing_key,
             features: flags.features.into(),
             features_by_key: flags.features_by_key,
-            segments,
+            segments: segments.map(|(segment, rules)| CompiledSegment::new(segment, rules)).collect(),
             states: flags.states.into(),
-            splits: flags.splits.into(),
+            buckets: flags.buckets.into_groups(&hashing_key),
             outcomes: flags.outcomes.into(),
             identity_overrides: flags.identity_overrides,
-            document: sources.iter().any(needs_document).then_some(document),
-            sources,
+            hashing_key,
+            document,
+            sources: sources.into(),
         }
     }
 
@@ -268,28 +284,37 @@ impl Ruleset {
     }
 }
 
-/// Collects the properties of conditions.
-struct Sources<'a> {
-    document: &'a Json,
-    list: Vec<Source>,
-    /// By property, and whether the operator is a percentage split: it alone reads an empty property.
-    slots: HashMap<(String, bool), usize>,
+/// Collects what conditions look at.
+struct Subjects<'a, D> {
+    /// The context without an identity.
+    document: &'a D,
+    sources: Vec<Source>,
+    slots: HashMap<String, usize>,
+    buckets: Buckets,
 }
 
-impl Sources<'_> {
-    fn compile_segment(&mut self, segment: SegmentRules) -> CompiledSegment {
-        let SegmentRules { id, name, hashing_key, metadata, rules } = segment;
-        let rules = CompiledRule::compile(&rules, &mut |condition| self.slot(condition));
-        CompiledSegment { id, name, hashing_key, metadata: metadata.filter(|text| has_members(text)), rules }
+impl<'a, D: Deref<Target = Json>> Subjects<'a, D> {
+    fn new(document: &'a D) -> Self {
+        Self { document, sources: Vec::new(), slots: HashMap::new(), buckets: Buckets::default() }
     }
 
-    fn slot(&mut self, condition: &Condition) -> usize {
-        let (property, operator) = (condition.property(), condition.operator());
-        let reads_key = property.is_empty() && operator == Operator::PercentageSplit;
-        *self.slots.entry((property.to_owned(), reads_key)).or_insert_with(|| {
-            self.list.push(Source::new(property, operator, self.document));
-            self.list.len() - 1
+    fn compile_rules(&mut self, segment: &SegmentRules) -> Box<[CompiledRule]> {
+        let SegmentRules { hashing_key, rules, .. } = segment;
+        CompiledRule::compile(rules, &mut |condition| match (condition.property(), condition.operator()) {
+            // Only here does the empty property not name a trait.
+            ("", Operator::PercentageSplit) => Subject::Bucket(self.buckets.add(hashing_key.clone())),
+            (property, _) => Subject::Property(self.slot(property)),
         })
+    }
+
+    fn slot(&mut self, property: &str) -> usize {
+        if let Some(slot) = self.slots.get(property) {
+            return *slot;
+        }
+        let slot = self.sources.len();
+        self.sources.push(Source::new(property, self.document));
+        self.slots.insert(property.to_owned(), slot);
+        slot
     }
 }
 
@@ -300,8 +325,10 @@ struct Flags {
     features: Vec<CompiledFeature>,
     features_by_key: HashMap<String, usize>,
     states: Vec<CompiledState>,
-    splits: Vec<StateIndex>,
+    buckets: Buckets,
     outcomes: Vec<CompiledOutcome>,
+    /// The states of identities by feature, until all others are added.
+    states_of_identities: Vec<(usize, HashMap<String, State>)>,
     identity_overrides: HashMap<String, Vec<(usize, StateIndex)>>,
 }
 
@@ -325,10 +352,7 @@ impl Flags {
             .into_iter()
             .map(|entry| (entry.segment, self.add_state(index, Holder::Segment(entry.segment), entry.state)))
             .collect();
-        for (identifier, state) in identity_overrides {
-            let state = self.add_state(index, Holder::Identity, state);
-            self.identity_overrides.entry(identifier).or_default().push((index, state));
-        }
+        self.states_of_identities.push((index, identity_overrides));
         self.features_by_key.entry(key.clone()).or_insert(index);
         self.features.push(CompiledFeature {
             key,
@@ -340,16 +364,26 @@ impl Flags {
         });
     }
 
+    fn add_identity_overrides(&mut self) {
+        for (feature, states) in std::mem::take(&mut self.states_of_identities) {
+            for (identifier, state) in states {
+                let state = self.add_state(feature, Holder::Identity, state);
+                self.identity_overrides.entry(identifier).or_default().push((feature, state));
+            }
+        }
+    }
+
     fn add_state(&mut self, feature: usize, holder: Holder, state: State) -> StateIndex {
         let State { enabled, value, hashing_key, variants, metadata } = state;
         let first_outcome = self.outcomes.len() as u32;
         let index = self.states.len();
         let split = match holder {
-            Holder::Environment if !variants.is_empty() => {
-                self.splits.push(index);
-                Some(self.splits.len() - 1)
+            _ if variants.is_empty() => None,
+            Holder::Environment | Holder::Segment(_) => Some(Split::Shared(self.buckets.add(hashing_key))),
+            Holder::Identity => {
+                let shared = self.buckets.find(&hashing_key).map(Split::Shared);
+                Some(shared.unwrap_or(Split::Own(hashing_key)))
             }
-            Holder::Environment | Holder::Segment(_) | Holder::Identity => None,
         };
         let mut shares = vec![Share::Whole];
         if !variants.is_empty() {
@@ -377,7 +411,6 @@ impl Flags {
         self.states.push(CompiledState {
             enabled,
             value,
-            hashing_key,
             variants: variants.collect(),
             metadata: metadata.filter(|text| has_members(text)),
             split,
