@@ -46,12 +46,20 @@ impl Group {
             Some(key) => self.own.digests(key),
             None => self.composite.digests(&identity.identifier),
         };
-        let bucket = |lane: usize| {
-            let fast = digests.and_then(|digests| spread(digests.map(|part| part[lane])));
-            fast.or_else(|| self.hashing_keys.get(lane).map(|hashing_key| percentage(hashing_key, key())))
-        };
-        // Places that are not taken have no bucket that anybody asks for.
-        std::array::from_fn(|lane| bucket(lane).unwrap_or_default())
+        let alone = |lane: usize| self.bucket_alone(lane, key());
+        let Some(digests) = digests else { return std::array::from_fn(alone) };
+        let mut buckets = [0.0; LANES];
+        for (lane, bucket) in buckets.iter_mut().enumerate() {
+            *bucket = spread(digests.map(|part| part[lane])).unwrap_or_else(|| alone(lane));
+        }
+        buckets
+    }
+
+    /// Works out one bucket in the way that always works.
+    #[cold]
+    fn bucket_alone(&self, lane: usize, key: &str) -> f64 {
+        // Nobody asks for what is at a place that is not taken.
+        self.hashing_keys.get(lane).map_or(0.0, |hashing_key| percentage(hashing_key, key))
     }
 }
 

@@ -104,11 +104,13 @@ impl CompiledCondition {
     }
 
     /// Says whether the condition holds for the identity's bucket: a percentage split does, up to its threshold.
+    #[inline]
     pub(super) fn takes(&self, bucket: f64) -> bool {
         matches!(self.test, Test::PercentageSplit { threshold } if bucket <= threshold)
     }
 
     /// Says whether the condition holds for its property's value.
+    #[inline]
     pub(super) fn holds(&self, value: Scalar<'_>, segment_key: &str) -> bool {
         if matches!(value, Scalar::Unset) {
             return matches!(self.test, Test::IsNotSet);
@@ -192,6 +194,7 @@ enum Comparison {
 
 impl Comparison {
     /// `None` is the order of a number that is none (NaN): it differs from everything.
+    #[inline]
     fn accepts(self, ordering: Option<Ordering>) -> bool {
         match self {
             Self::Equal => ordering == Some(Ordering::Equal),
@@ -233,6 +236,7 @@ impl Comparand {
     }
 
     /// Says whether the comparison holds; it does not if the operand cannot be cast to the value's type.
+    #[inline]
     fn holds(&self, comparison: Comparison, value: Scalar<'_>) -> bool {
         match (comparison, value, &self.text) {
             // Texts are equal faster than they are in order.

@@ -163,6 +163,7 @@ impl<'a> Evaluation<'a> {
         }
     }
 
+    #[inline]
     fn meets(&self, condition: &CompiledCondition, segment_key: &str) -> bool {
         match condition.subject {
             Subject::Property(slot) => condition.holds(self.property(slot), segment_key),

@@ -32,12 +32,14 @@ fn parts(digest: &[u8; 16]) -> [u32; 4] {
 }
 
 /// Spreads an MD5, as four numbers with their little end first, over 0 to 100; `None` if it comes to exactly 100.
+#[inline]
 pub(super) fn spread(digest: [u32; 4]) -> Option<f64> {
     let remainder = remainder(digest);
     (remainder != 9998).then(|| f64::from(remainder) / 9998.0 * 100.0)
 }
 
 /// Returns the digest, whose bytes are an integer with its big end first, modulo 9999.
+#[inline]
 fn remainder(digest: [u32; 4]) -> u16 {
     /// The powers of 2^32 that the parts stand for, modulo 9999.
     const POWERS: [u64; 4] = {

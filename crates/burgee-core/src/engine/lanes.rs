@@ -1,8 +1,9 @@
 //! MD5 of several messages at once, which begin differently and end alike.
 //!
 //! MD5 is a chain of dependent steps, so a processor waits most of the time. Working on the same step of
-//! several messages side by side, which the compiler turns into vector instructions, costs little more
-//! than one message does. And whatever of the beginnings fills blocks is hashed only once.
+//! several messages side by side, with vector instructions, costs little more than one message does. And whatever of the beginnings fills blocks is hashed only once.
+
+use pulp::{Arch, Simd, WithSimd};
 
 /// Messages side by side.
 pub(super) const LANES: usize = 8;
@@ -78,11 +79,28 @@ impl Beginnings {
 }
 
 /// The compression function of RFC 1321, on each lane.
-///
-/// The loop over lanes is the outer one and in a function of its own: this is the shape that the compiler
-/// turns into vector instructions.
-#[inline(never)]
 fn compress(state: &mut [Lanes; 4], words: &[Lanes; 16]) {
+    Arch::new().dispatch(Compression { state, words });
+}
+
+struct Compression<'a> {
+    state: &'a mut [Lanes; 4],
+    words: &'a [Lanes; 16],
+}
+
+impl WithSimd for Compression<'_> {
+    type Output = ();
+
+    /// Is compiled for each kind of vectors that processors may have.
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        compress_lanes(self.state, self.words);
+    }
+}
+
+/// The loop over lanes is the outer one: this is the shape that the compiler turns into vector instructions.
+#[inline(always)]
+fn compress_lanes(state: &mut [Lanes; 4], words: &[Lanes; 16]) {
     for lane in 0..LANES {
         let [mut a, mut b, mut c, mut d] = [state[0][lane], state[1][lane], state[2][lane], state[3][lane]];
 

@@ -43,6 +43,7 @@ impl<'a> Integer<'a> {
 }
 
 impl Ord for Integer<'_> {
+    #[inline]
     fn cmp(&self, other: &Self) -> Ordering {
         let magnitude = |left: &str, right: &str| left.len().cmp(&right.len()).then_with(|| left.cmp(right));
         match (*self, *other) {
@@ -107,6 +108,7 @@ impl IntegerOperand {
     }
 
     /// Returns the integer.
+    #[inline]
     pub(crate) fn get(&self) -> Integer<'_> {
         match self {
             Self::Small(small) => Integer::Small(*small),
