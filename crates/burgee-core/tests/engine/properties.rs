@@ -251,9 +251,12 @@ proptest! {
         let (flags, segments) = reference::evaluate(&rules, identity.as_ref());
         let ruleset = Ruleset::compile(rules);
         let evaluation = ruleset.evaluate(identity.as_ref());
+        let prepared: Vec<_> = ruleset.outcomes().collect();
         // The last flag first: what was looked at before must not matter.
         for (index, expected) in flags.into_iter().enumerate().rev() {
             let outcome = evaluation.flag(index);
+            let id = evaluation.outcome_id(index);
+            prop_assert_eq!(prepared[id.index()], (id, outcome));
             let variant = outcome.variant.map(str::to_owned);
             let segment = outcome.segment.map(|(id, _)| id.to_owned());
             prop_assert_eq!((outcome.enabled, outcome.value.cloned(), variant, segment), expected);
