@@ -235,14 +235,14 @@ async fn call(shared: &Shared, secret: &str, min_revision: i64) -> pb::EvaluateF
         include_segments: true,
         features: Vec::new(),
     };
-    evaluate::flags(shared, &metadata(secret), request).await.unwrap()
+    evaluate::flags(shared, &metadata(secret), request).await.unwrap().decode().unwrap()
 }
 
 /// Checks that naming features answers no more than asking for all.
 async fn check_named(shared: &Shared, secret: &str, flags: &[pb::EvaluatedFlag]) {
     let features = FEATURES.map(str::to_owned).to_vec();
     let request = pb::EvaluateFlagsRequest { identity: somebody(), features, ..Default::default() };
-    let named = evaluate::flags(shared, &metadata(secret), request).await.unwrap();
+    let named = evaluate::flags(shared, &metadata(secret), request).await.unwrap().decode().unwrap();
     assert_eq!(named.flags, flags, "`{secret}` names all");
     for feature in FEATURES {
         let request = pb::EvaluateFlagRequest {
@@ -252,7 +252,9 @@ async fn check_named(shared: &Shared, secret: &str, flags: &[pb::EvaluatedFlag])
         };
         let expected = flags.iter().find(|flag| flag.key == feature);
         match evaluate::flag(shared, &metadata(secret), request).await {
-            Ok(answer) => assert_eq!(answer.flag.as_ref(), expected, "`{secret}` names `{feature}`"),
+            Ok(answer) => {
+                assert_eq!(answer.decode().unwrap().flag.as_ref(), expected, "`{secret}` names `{feature}`")
+            }
             Err(Error::NotFound { kind, name }) => {
                 assert_eq!((kind, name.as_str(), expected), ("feature", feature, None));
             }

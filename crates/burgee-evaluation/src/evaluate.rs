@@ -5,6 +5,7 @@ use std::sync::Arc;
 use burgee_core::engine::Identity;
 use burgee_core::name::Identifier;
 use burgee_core::{Error, Result};
+use burgee_proto::encoded::Encoded;
 use burgee_proto::evaluation::v1 as pb;
 use burgee_proto::status;
 use tonic::metadata::MetadataMap;
@@ -12,17 +13,21 @@ use tonic::metadata::MetadataMap;
 use crate::Shared;
 use crate::database::database_unavailable;
 use crate::identities::Known;
+use crate::message_writer::MessageWriter;
 use crate::request::Checks;
 use crate::session::Session;
 use crate::subject::Who;
 use crate::view::{Selection, View};
+
+/// The bytes that an answer usually takes beside its flags.
+const FIELDS_BYTES: usize = 32;
 
 /// Evaluates all flags, or those named.
 pub(crate) async fn flags(
     shared: &Shared,
     metadata: &MetadataMap,
     request: pb::EvaluateFlagsRequest,
-) -> Result<pb::EvaluateFlagsResponse> {
+) -> Result<Encoded<pb::EvaluateFlagsResponse>> {
     let mut session = shared.session(metadata, "EvaluationService/EvaluateFlags").await?;
     let pb::EvaluateFlagsRequest { identity, features, min_revision, include_segments } = request;
     let mut checks = Checks::default();
@@ -35,13 +40,18 @@ pub(crate) async fn flags(
     let identity = subject(view, who.as_ref(), known.as_deref());
     let evaluation = view.content.ruleset.evaluate(identity.as_ref());
     let selection = selection.as_deref();
-    Ok(pb::EvaluateFlagsResponse {
-        flags: view.flags(&evaluation, &view.select(selection)),
+    let mut response = MessageWriter::default();
+    view.write_flags(&mut response, 1, &evaluation, selection);
+    response.fields(&pb::EvaluateFlagsResponse {
         revision: session.snapshot.revision,
         stale_for: session.stale_for(known.as_deref()),
         missing_features: view.missing(selection),
-        segments: if include_segments { view.segments(&evaluation) } else { Vec::new() },
-    })
+        ..Default::default()
+    });
+    if include_segments {
+        view.write_segments(&mut response, 5, &evaluation);
+    }
+    Ok(response.finish())
 }
 
 /// Evaluates one flag.
@@ -49,7 +59,7 @@ pub(crate) async fn flag(
     shared: &Shared,
     metadata: &MetadataMap,
     request: pb::EvaluateFlagRequest,
-) -> Result<pb::EvaluateFlagResponse> {
+) -> Result<Encoded<pb::EvaluateFlagResponse>> {
     let mut session = shared.session(metadata, "EvaluationService/EvaluateFlag").await?;
     let pb::EvaluateFlagRequest { feature, identity, min_revision } = request;
     let mut checks = Checks::default();
@@ -62,12 +72,18 @@ pub(crate) async fn flag(
     let index = key.and_then(|key| view.find(key.as_str())).ok_or_else(missing)?;
     let known = stored(shared, &session, who.as_ref()).await?;
     let identity = subject(view, who.as_ref(), known.as_deref());
-    let flag = view.flag(&view.content.ruleset.evaluate(identity.as_ref()), index).ok_or_else(missing)?;
-    Ok(pb::EvaluateFlagResponse {
-        flag: Some(flag),
+    let flag = view.flag_part(&view.content.ruleset.evaluate(identity.as_ref()), index);
+    if flag.is_empty() {
+        return Err(missing());
+    }
+    let mut response = MessageWriter::with_capacity(flag.len() + FIELDS_BYTES);
+    response.part(1, flag);
+    response.fields(&pb::EvaluateFlagResponse {
         revision: session.snapshot.revision,
         stale_for: session.stale_for(known.as_deref()),
-    })
+        ..Default::default()
+    });
+    Ok(response.finish())
 }
 
 /// Evaluates flags for many identities, all at one revision.
@@ -75,7 +91,7 @@ pub(crate) async fn batch(
     shared: &Shared,
     metadata: &MetadataMap,
     request: pb::BatchEvaluateFlagsRequest,
-) -> Result<pb::BatchEvaluateFlagsResponse> {
+) -> Result<Encoded<pb::BatchEvaluateFlagsResponse>> {
     let mut session = shared.session(metadata, "EvaluationService/BatchEvaluateFlags").await?;
     let pb::BatchEvaluateFlagsRequest { items, features, min_revision } = request;
     let mut checks = Checks::default();
@@ -102,17 +118,18 @@ pub(crate) async fn batch(
     let missing_features = session.view().missing(selection.as_deref());
     let flags = subjects.len() * session.view().select(selection.as_deref()).len();
     let evaluate = move || evaluate_subjects(seen.view(), &selection, subjects);
-    let results = if flags > shared.settings.large_batch_flags {
+    let mut response = if flags > shared.settings.large_batch_flags {
         shared.outside_of_requests(evaluate).await?
     } else {
         evaluate()
     };
-    Ok(pb::BatchEvaluateFlagsResponse {
-        results,
+    response.fields(&pb::BatchEvaluateFlagsResponse {
         revision: session.snapshot.revision,
         stale_for: session.stale_for(oldest.as_deref()),
         missing_features,
-    })
+        ..Default::default()
+    });
+    Ok(response.finish())
 }
 
 /// An item of a batch, checked.
@@ -139,25 +156,35 @@ impl Item {
 
 type Subject = (String, Result<(Option<Who>, Option<Arc<Known>>)>);
 
+/// Writes the results of a batch.
 fn evaluate_subjects(
     view: View<'_>,
     selection: &Selection,
     subjects: Vec<Subject>,
-) -> Vec<pb::BatchEvaluateFlagsResult> {
+) -> MessageWriter<pb::BatchEvaluateFlagsResponse> {
     use pb::batch_evaluate_flags_result::Result as Answer;
-    let indices = view.select(selection.as_deref());
-    let evaluate = |(item_id, subject_or_error): Subject| {
-        let answer = match subject_or_error {
+    let mut response = MessageWriter::default();
+    let mut result = MessageWriter::<pb::BatchEvaluateFlagsResult>::default();
+    let mut flags = MessageWriter::<pb::EvaluatedFlags>::default();
+    for (item_id, subject_or_error) in subjects {
+        result.clear();
+        match subject_or_error {
             Ok((who, known)) => {
                 let identity = subject(view, who.as_ref(), known.as_deref());
                 let evaluation = view.content.ruleset.evaluate(identity.as_ref());
-                Answer::Flags(pb::EvaluatedFlags { flags: view.flags(&evaluation, &indices) })
+                flags.clear();
+                view.write_flags(&mut flags, 1, &evaluation, selection.as_deref());
+                result.fields(&pb::BatchEvaluateFlagsResult { item_id, result: None });
+                result.message(2, &flags);
             }
-            Err(error) => Answer::Error(item_error(error)),
-        };
-        pb::BatchEvaluateFlagsResult { item_id, result: Some(answer) }
-    };
-    subjects.into_iter().map(evaluate).collect()
+            Err(error) => {
+                let result_of_item = Some(Answer::Error(item_error(error)));
+                result.fields(&pb::BatchEvaluateFlagsResult { item_id, result: result_of_item });
+            }
+        }
+        response.message(1, &result);
+    }
+    response
 }
 
 fn item_error(error: Error) -> pb::ItemError {

@@ -5,6 +5,7 @@ use burgee_core::identity::{Trait, TraitChanges};
 use burgee_core::name::{Identifier, TraitKey};
 use burgee_core::store::IdentityWrite;
 use burgee_core::{Error, Violation};
+use burgee_proto::encoded::Encoded;
 use burgee_proto::evaluation::v1 as pb;
 use chrono::Utc;
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use tonic::metadata::MetadataMap;
 
 use crate::Shared;
 use crate::identities::Known;
+use crate::message_writer::MessageWriter;
 use crate::request::Checks;
 use crate::session::{Refusal, Session};
 use crate::subject::{RequestTraits, identity, transient_identifier};
@@ -21,7 +23,7 @@ pub(crate) async fn identify(
     shared: &Shared,
     metadata: &MetadataMap,
     request: pb::IdentifyRequest,
-) -> Result<pb::IdentifyResponse> {
+) -> Result<Encoded<pb::IdentifyResponse>> {
     let mut session = shared.session(metadata, "EvaluationService/Identify").await?;
     let pb::IdentifyRequest { identifier, traits, transient_traits, transient, features, min_revision } =
         request;
@@ -53,14 +55,20 @@ pub(crate) async fn identify(
     let evaluation = view.content.ruleset.evaluate(Some(&identity));
     let evaluated = identity.traits.iter();
     let selection = selection.as_deref();
-    Ok(pb::IdentifyResponse {
+    let mut response = MessageWriter::default();
+    response.fields(&pb::IdentifyResponse {
         traits: evaluated.filter_map(|(key, value)| Some((key.to_owned(), value?.into()))).collect(),
-        flags: view.flags(&evaluation, &view.select(selection)),
+        identifier,
+        ..Default::default()
+    });
+    view.write_flags(&mut response, 3, &evaluation, selection);
+    response.fields(&pb::IdentifyResponse {
         revision: session.snapshot.revision,
         stale_for: session.stale_for(known.as_deref()),
         missing_features: view.missing(selection),
-        identifier,
-    })
+        ..Default::default()
+    });
+    Ok(response.finish())
 }
 
 /// Writes the identity; returns it as it is stored then.

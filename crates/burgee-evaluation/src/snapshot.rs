@@ -10,6 +10,7 @@ use burgee_core::store::{ActiveKey, LoadedEnvironment, ProjectRef};
 use sha2::{Digest as _, Sha256};
 
 use crate::digest::Digest;
+use crate::parts::Parts;
 use crate::sight::{Sight, SightId};
 use crate::view::View;
 
@@ -66,6 +67,11 @@ pub(crate) struct Content {
     pub(crate) stop_serving_flags: bool,
     /// The flags and segments.
     pub(crate) ruleset: Ruleset,
+    /// The answers for all flags, by [`OutcomeId`](burgee_core::engine::OutcomeId); empty for those that are hidden because
+    /// they are disabled.
+    pub(crate) flags: Parts,
+    /// The answers for segments that match, by index.
+    pub(crate) segments: Parts,
     /// Features that were deleted, and when.
     pub(crate) deleted_features: Vec<(String, i64)>,
     /// Whether rules look at flags or segments, so that a change of one may change others.
@@ -104,6 +110,8 @@ impl Content {
             .chain_update(name.to_string());
         let is_entangled = rules.segments.iter().any(|segment| look_at_flags(&segment.rules));
         let ruleset = Ruleset::compile(rules);
+        let flags = Parts::of_flags(&ruleset, hide_disabled_flags);
+        let segments = Parts::of_segments(&ruleset);
         let (sights, ids) = Sight::compile(&keys, &ruleset, revision, before);
         Self {
             revision,
@@ -119,6 +127,8 @@ impl Content {
             deleted_features,
             is_entangled,
             ruleset,
+            flags,
+            segments,
             sights,
             keys: keys.into_iter().zip(ids).map(|(key, sight)| HeldKey { key, sight }).collect(),
         }

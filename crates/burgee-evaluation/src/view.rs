@@ -6,7 +6,8 @@ use burgee_core::name::FeatureKey;
 use burgee_core::value::TraitValue;
 use burgee_proto::evaluation::v1 as pb;
 
-use crate::outcome::{evaluated_flag, matched_segment};
+use crate::message_writer::MessageWriter;
+use crate::outcome::evaluated_flag;
 use crate::sight::Sight;
 use crate::snapshot::Content;
 
@@ -53,17 +54,42 @@ impl<'a> View<'a> {
         (!is_hidden).then(|| evaluated_flag(&outcome))
     }
 
-    /// Returns what flags come to, without those that are hidden because they are disabled.
-    pub(crate) fn flags(self, evaluation: &Evaluation<'_>, indices: &[usize]) -> Vec<pb::EvaluatedFlag> {
-        indices.iter().filter_map(|index| self.flag(evaluation, *index)).collect()
+    /// Returns the answer for a flag as an item of [`Parts`](crate::parts::Parts): empty, if the flag is hidden because it is disabled.
+    #[inline]
+    pub(crate) fn flag_part(self, evaluation: &Evaluation<'_>, index: usize) -> &'a [u8] {
+        self.content.flags.get(evaluation.outcome_id(index).index())
     }
 
-    /// Returns the segments that match, without those that would tell of features that the caller may not see.
-    pub(crate) fn segments(self, evaluation: &Evaluation<'_>) -> Vec<pb::MatchedSegment> {
-        let segments = self.content.ruleset.segments().iter().enumerate();
-        let told = segments
-            .filter(|(index, _)| !self.sight.hides_segment(*index) && evaluation.is_in_segment(*index));
-        told.map(|(_, segment)| matched_segment(segment)).collect()
+    /// Writes the answers for the flags selected as values of a field, without those that are hidden because they are disabled.
+    pub(crate) fn write_flags<T>(
+        self,
+        message: &mut MessageWriter<T>,
+        field: u8,
+        evaluation: &Evaluation<'_>,
+        selection: Option<&[FeatureKey]>,
+    ) {
+        let mut write = |index: usize| message.part(field, self.flag_part(evaluation, index));
+        match selection {
+            Some(keys) => keys.iter().filter_map(|key| self.find(key.as_str())).for_each(write),
+            None => {
+                let features = 0..self.content.ruleset.features().len();
+                features.filter(|index| self.sight.sees(*index)).for_each(&mut write);
+            }
+        }
+    }
+
+    /// Writes the segments that match as values of a field, without those that would tell of features that the caller may not
+    /// see.
+    pub(crate) fn write_segments<T>(
+        self,
+        message: &mut MessageWriter<T>,
+        field: u8,
+        evaluation: &Evaluation<'_>,
+    ) {
+        let segments = 0..self.content.ruleset.segments().len();
+        let told =
+            segments.filter(|index| !self.sight.hides_segment(*index) && evaluation.is_in_segment(*index));
+        told.for_each(|index| message.part(field, self.content.segments.get(index)));
     }
 
     /// Returns those of the traits in a request that count.
