@@ -174,7 +174,7 @@ impl Profile {
 }
 
 /// Returns the n-th identity: `user-000000` and on, with five traits.
-pub fn identity(number: usize) -> Identity {
+pub fn identity(number: usize) -> Identity<'static> {
     let traits = traits(number).map(|(key, value)| (key.to_owned(), Some(value)));
     Identity::new(identifier(number), traits)
 }

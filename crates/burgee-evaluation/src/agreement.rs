@@ -13,6 +13,7 @@ use futures_util::{FutureExt as _, StreamExt as _};
 use pb::watch_flags_response::Event;
 use proptest::prelude::*;
 
+use crate::call::Call;
 use crate::testing::*;
 use crate::watch_flags::{self, Responses};
 use crate::{Shared, evaluate};
@@ -235,14 +236,22 @@ async fn call(shared: &Shared, secret: &str, min_revision: i64) -> pb::EvaluateF
         include_segments: true,
         features: Vec::new(),
     };
-    evaluate::flags(shared, &metadata(secret), request).await.unwrap().decode().unwrap()
+    evaluate::flags(shared, &Call::begin(&metadata(secret), &shared.settings), request)
+        .await
+        .unwrap()
+        .decode()
+        .unwrap()
 }
 
 /// Checks that naming features answers no more than asking for all.
 async fn check_named(shared: &Shared, secret: &str, flags: &[pb::EvaluatedFlag]) {
     let features = FEATURES.map(str::to_owned).to_vec();
     let request = pb::EvaluateFlagsRequest { identity: somebody(), features, ..Default::default() };
-    let named = evaluate::flags(shared, &metadata(secret), request).await.unwrap().decode().unwrap();
+    let named = evaluate::flags(shared, &Call::begin(&metadata(secret), &shared.settings), request)
+        .await
+        .unwrap()
+        .decode()
+        .unwrap();
     assert_eq!(named.flags, flags, "`{secret}` names all");
     for feature in FEATURES {
         let request = pb::EvaluateFlagRequest {
@@ -251,7 +260,7 @@ async fn check_named(shared: &Shared, secret: &str, flags: &[pb::EvaluatedFlag])
             ..Default::default()
         };
         let expected = flags.iter().find(|flag| flag.key == feature);
-        match evaluate::flag(shared, &metadata(secret), request).await {
+        match evaluate::flag(shared, &Call::begin(&metadata(secret), &shared.settings), request).await {
             Ok(answer) => {
                 assert_eq!(answer.decode().unwrap().flag.as_ref(), expected, "`{secret}` names `{feature}`")
             }

@@ -28,7 +28,7 @@ pub(crate) enum Since {
 pub(crate) struct Changes {
     /// What is sent.
     pub(crate) seen: Seen,
-    identity: Option<Box<Identity>>,
+    identity: Option<Box<Identity<'static>>>,
     /// `None` for an update.
     reason: Option<pb::SnapshotReason>,
     /// Indices of features that are to be sent, the next one last.
@@ -50,7 +50,7 @@ impl Changes {
     /// Prepares a snapshot of the flags selected.
     pub(crate) fn snapshot(
         seen: Seen,
-        identity: Option<Identity>,
+        identity: Option<Identity<'static>>,
         selection: Option<&[FeatureKey]>,
         reason: pb::SnapshotReason,
     ) -> Self {
@@ -63,7 +63,7 @@ impl Changes {
     /// Prepares an update; `None` if nothing that the subscriber sees has changed.
     pub(crate) fn update(
         seen: Seen,
-        identity: Option<Identity>,
+        identity: Option<Identity<'static>>,
         selection: Option<&[FeatureKey]>,
         since: Since,
     ) -> Option<Self> {

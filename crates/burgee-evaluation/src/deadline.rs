@@ -1,19 +1,21 @@
-//! How long a call may wait.
+//! How long callers wait, as they say it.
 
 use std::time::Duration;
 
 use tonic::metadata::MetadataMap;
 
-/// What is left of a deadline so that the answer arrives before the caller gives up: at most this, or a tenth.
+/// The longest [`margin`]; others are a tenth of the timeout.
 const LONGEST_MARGIN: Duration = Duration::from_millis(100);
 
-/// Returns for how long a call may wait: as long as its caller does, less a little, and at most `longest`.
-pub(crate) fn longest_wait(metadata: &MetadataMap, longest: Duration) -> Duration {
+/// Returns for how long a caller waits, at most `longest`.
+pub(crate) fn timeout(metadata: &MetadataMap, longest: Duration) -> Duration {
     let timeout = metadata.get("grpc-timeout").and_then(|value| value.to_str().ok()).and_then(parse);
-    match timeout {
-        Some(timeout) => timeout.saturating_sub(LONGEST_MARGIN.min(timeout / 10)).min(longest),
-        None => longest,
-    }
+    timeout.map_or(longest, |timeout| timeout.min(longest))
+}
+
+/// Returns what is left of a timeout so that the answer arrives before the caller gives up.
+pub(crate) fn margin(timeout: Duration) -> Duration {
+    LONGEST_MARGIN.min(timeout / 10)
 }
 
 /// Parses `grpc-timeout`: at most eight digits and a unit.
@@ -38,26 +40,32 @@ fn parse(timeout: &str) -> Option<Duration> {
 mod tests {
     use super::*;
 
-    fn check(timeout: &str, expected: Duration) {
+    fn check(timeout_text: &str, expected: Duration) {
         let mut metadata = MetadataMap::new();
-        metadata.insert("grpc-timeout", timeout.parse().unwrap());
-        assert_eq!(longest_wait(&metadata, Duration::from_secs(60)), expected, "{timeout}");
+        metadata.insert("grpc-timeout", timeout_text.parse().unwrap());
+        assert_eq!(timeout(&metadata, Duration::from_secs(60)), expected, "{timeout_text}");
     }
 
     #[test]
-    fn a_call_waits_a_little_less_than_its_caller() {
-        check("1S", Duration::from_millis(900));
-        check("20S", Duration::from_millis(19_900));
-        check("10m", Duration::from_millis(9));
-        check("100u", Duration::from_micros(90));
-        check("100n", Duration::from_nanos(90));
+    fn a_caller_says_how_long_it_waits() {
+        check("1S", Duration::from_secs(1));
+        check("1M", Duration::from_secs(60));
+        check("10m", Duration::from_millis(10));
+        check("100u", Duration::from_micros(100));
+        check("100n", Duration::from_nanos(100));
     }
 
     #[test]
     fn no_call_waits_longer_than_the_limit() {
         check("2H", Duration::from_secs(60));
         check("99999999H", Duration::from_secs(60));
-        assert_eq!(longest_wait(&MetadataMap::new(), Duration::from_secs(60)), Duration::from_secs(60));
+        assert_eq!(timeout(&MetadataMap::new(), Duration::from_secs(60)), Duration::from_secs(60));
+    }
+
+    #[test]
+    fn the_margin_is_a_tenth_and_never_long() {
+        assert_eq!(margin(Duration::from_millis(10)), Duration::from_millis(1));
+        assert_eq!(margin(Duration::from_secs(20)), Duration::from_millis(100));
     }
 
     #[test]

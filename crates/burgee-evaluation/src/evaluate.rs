@@ -8,9 +8,8 @@ use burgee_core::{Error, Result};
 use burgee_proto::encoded::Encoded;
 use burgee_proto::evaluation::v1 as pb;
 use burgee_proto::status;
-use tonic::metadata::MetadataMap;
 
-use crate::Shared;
+use crate::call::Call;
 use crate::database::database_unavailable;
 use crate::identities::Known;
 use crate::message_writer::MessageWriter;
@@ -18,6 +17,7 @@ use crate::request::Checks;
 use crate::session::Session;
 use crate::subject::Who;
 use crate::view::{Selection, View};
+use crate::{Shared, rights};
 
 /// The bytes that an answer usually takes beside its flags.
 const FIELDS_BYTES: usize = 32;
@@ -25,10 +25,10 @@ const FIELDS_BYTES: usize = 32;
 /// Evaluates all flags, or those named.
 pub(crate) async fn flags(
     shared: &Shared,
-    metadata: &MetadataMap,
+    call: &Call<'_>,
     request: pb::EvaluateFlagsRequest,
 ) -> Result<Encoded<pb::EvaluateFlagsResponse>> {
-    let mut session = shared.session(metadata, "EvaluationService/EvaluateFlags").await?;
+    let mut session = shared.session(call, &rights::EVALUATE_FLAGS).await?;
     let pb::EvaluateFlagsRequest { identity, features, min_revision, include_segments } = request;
     let mut checks = Checks::default();
     let (who, selection, min_revision) =
@@ -57,10 +57,10 @@ pub(crate) async fn flags(
 /// Evaluates one flag.
 pub(crate) async fn flag(
     shared: &Shared,
-    metadata: &MetadataMap,
+    call: &Call<'_>,
     request: pb::EvaluateFlagRequest,
 ) -> Result<Encoded<pb::EvaluateFlagResponse>> {
-    let mut session = shared.session(metadata, "EvaluationService/EvaluateFlag").await?;
+    let mut session = shared.session(call, &rights::EVALUATE_FLAG).await?;
     let pb::EvaluateFlagRequest { feature, identity, min_revision } = request;
     let mut checks = Checks::default();
     let (who, key, min_revision) =
@@ -89,10 +89,10 @@ pub(crate) async fn flag(
 /// Evaluates flags for many identities, all at one revision.
 pub(crate) async fn batch(
     shared: &Shared,
-    metadata: &MetadataMap,
+    call: &Call<'_>,
     request: pb::BatchEvaluateFlagsRequest,
 ) -> Result<Encoded<pb::BatchEvaluateFlagsResponse>> {
-    let mut session = shared.session(metadata, "EvaluationService/BatchEvaluateFlags").await?;
+    let mut session = shared.session(call, &rights::BATCH_EVALUATE_FLAGS).await?;
     let pb::BatchEvaluateFlagsRequest { items, features, min_revision } = request;
     let mut checks = Checks::default();
     checks.items(items.len());
@@ -215,6 +215,10 @@ pub(crate) async fn stored(
 }
 
 /// Returns whom to evaluate for.
-pub(crate) fn subject(view: View<'_>, who: Option<&Who>, known: Option<&Known>) -> Option<Identity> {
+pub(crate) fn subject<'a>(
+    view: View<'_>,
+    who: Option<&'a Who>,
+    known: Option<&'a Known>,
+) -> Option<Identity<'a>> {
     who.map(|who| who.identity(view, known.map(|known| &known.stored)))
 }

@@ -9,22 +9,22 @@ use burgee_proto::encoded::Encoded;
 use burgee_proto::evaluation::v1 as pb;
 use chrono::Utc;
 use std::sync::Arc;
-use tonic::metadata::MetadataMap;
 
-use crate::Shared;
+use crate::call::Call;
 use crate::identities::Known;
 use crate::message_writer::MessageWriter;
 use crate::request::Checks;
 use crate::session::{Refusal, Session};
 use crate::subject::{RequestTraits, identity, transient_identifier};
+use crate::{Shared, rights};
 
 /// Creates an identity if there is none, changes its traits, and evaluates its flags.
 pub(crate) async fn identify(
     shared: &Shared,
-    metadata: &MetadataMap,
+    call: &Call<'_>,
     request: pb::IdentifyRequest,
 ) -> Result<Encoded<pb::IdentifyResponse>> {
-    let mut session = shared.session(metadata, "EvaluationService/Identify").await?;
+    let mut session = shared.session(call, &rights::IDENTIFY).await?;
     let pb::IdentifyRequest { identifier, traits, transient_traits, transient, features, min_revision } =
         request;
     let mut checks = Checks::default();
@@ -58,7 +58,7 @@ pub(crate) async fn identify(
     let mut response = MessageWriter::default();
     response.fields(&pb::IdentifyResponse {
         traits: evaluated.filter_map(|(key, value)| Some((key.to_owned(), value?.into()))).collect(),
-        identifier,
+        identifier: identifier.clone(),
         ..Default::default()
     });
     view.write_flags(&mut response, 3, &evaluation, selection);

@@ -17,6 +17,7 @@
 
 #[cfg(test)]
 mod agreement;
+mod call;
 mod changes;
 mod database;
 mod deadline;
@@ -35,6 +36,8 @@ mod metrics;
 mod moment;
 mod outcome;
 mod parts;
+#[cfg(test)]
+mod plain;
 mod request;
 mod rights;
 mod service;
@@ -61,10 +64,11 @@ use burgee_proto::evaluation::encoded::evaluation_service_server::EvaluationServ
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tonic::metadata::MetadataMap;
 
+use crate::call::Call;
 use crate::environments::Environments;
 use crate::identities::Identities;
+use crate::rights::Method;
 use crate::session::Session;
 use crate::streams::Streams;
 use crate::writer::Writer;
@@ -114,7 +118,7 @@ impl Evaluation {
             writer,
             requests: limiter(&settings),
             streams: Arc::new(Streams::new(settings.metrics.streams_open.clone())),
-            large_batches: Semaphore::new(settings.large_batches),
+            large_batches: Arc::new(Semaphore::new(settings.large_batches)),
             settings,
             shutdown: shutdown.clone(),
         });
@@ -155,7 +159,7 @@ pub(crate) struct Shared {
     pub(crate) settings: Arc<Settings>,
     pub(crate) shutdown: CancellationToken,
     requests: Option<RequestLimiter>,
-    large_batches: Semaphore,
+    large_batches: Arc<Semaphore>,
 }
 
 /// Returns what limits requests, if they are limited.
@@ -167,8 +171,8 @@ fn limiter(settings: &Settings) -> Option<RequestLimiter> {
 
 impl Shared {
     /// Finds out who calls a method, and counts the request.
-    pub(crate) async fn session(&self, metadata: &MetadataMap, method: &'static str) -> Result<Session> {
-        let session = Session::open(&self.environments, metadata, method).await?;
+    pub(crate) async fn session(&self, call: &Call<'_>, method: &Method) -> Result<Session> {
+        let session = Session::open(&self.environments, call, method).await?;
         if let Some(requests) = &self.requests {
             requests.check(&session.hash).inspect_err(|_| self.settings.metrics.note_limited())?;
         }
@@ -180,7 +184,13 @@ impl Shared {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T> {
-        let _permit = self.large_batches.acquire().await.map_err(|error| Error::Storage(Box::new(error)))?;
+        let permit = Arc::clone(&self.large_batches).acquire_owned().await;
+        let permit = permit.map_err(|error| Error::Storage(Box::new(error)))?;
+        let work = move || {
+            // Held as long as the work goes on, also if nobody waits for it any more.
+            let _permit = permit;
+            work()
+        };
         tokio::task::spawn_blocking(work).await.map_err(|error| Error::Storage(Box::new(error)))
     }
 }

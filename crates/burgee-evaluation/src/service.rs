@@ -9,6 +9,7 @@ use burgee_proto::evaluation::v1 as pb;
 use burgee_proto::status::status;
 use tonic::{Request, Response, Status};
 
+use crate::call::Call;
 use crate::watch_flags::Responses;
 use crate::{Shared, evaluate, identify, watch_flags};
 
@@ -28,7 +29,8 @@ impl EvaluationService for Service {
         request: Request<pb::EvaluateFlagsRequest>,
     ) -> EncodedReply<pb::EvaluateFlagsResponse> {
         let (metadata, _, request) = request.into_parts();
-        reply(evaluate::flags(&self.0, &metadata, request).await)
+        let call = Call::begin(&metadata, &self.0.settings);
+        answer(&call, evaluate::flags(&self.0, &call, request)).await
     }
 
     async fn evaluate_flag(
@@ -36,7 +38,8 @@ impl EvaluationService for Service {
         request: Request<pb::EvaluateFlagRequest>,
     ) -> EncodedReply<pb::EvaluateFlagResponse> {
         let (metadata, _, request) = request.into_parts();
-        reply(evaluate::flag(&self.0, &metadata, request).await)
+        let call = Call::begin(&metadata, &self.0.settings);
+        answer(&call, evaluate::flag(&self.0, &call, request)).await
     }
 
     async fn batch_evaluate_flags(
@@ -44,21 +47,27 @@ impl EvaluationService for Service {
         request: Request<pb::BatchEvaluateFlagsRequest>,
     ) -> EncodedReply<pb::BatchEvaluateFlagsResponse> {
         let (metadata, _, request) = request.into_parts();
-        reply(evaluate::batch(&self.0, &metadata, request).await)
+        let call = Call::begin(&metadata, &self.0.settings);
+        answer(&call, evaluate::batch(&self.0, &call, request)).await
     }
 
     async fn identify(&self, request: Request<pb::IdentifyRequest>) -> EncodedReply<pb::IdentifyResponse> {
         let (metadata, _, request) = request.into_parts();
-        reply(identify::identify(&self.0, &metadata, request).await)
+        let call = Call::begin(&metadata, &self.0.settings);
+        answer(&call, identify::identify(&self.0, &call, request)).await
     }
 
     async fn watch_flags(&self, request: Request<pb::WatchFlagsRequest>) -> Reply<Self::WatchFlagsStream> {
         let connection = request.remote_addr();
         let (metadata, _, request) = request.into_parts();
-        reply(watch_flags::open(&self.0, &metadata, connection, request).await)
+        watch_flags::open(&self.0, &metadata, connection, request).await.map(Response::new).map_err(status)
     }
 }
 
-fn reply<T: Into<U>, U>(result: Result<T>) -> Reply<U> {
-    result.map(|answer| Response::new(answer.into())).map_err(status)
+/// Answers a call, or ends it when its time is over.
+async fn answer<T>(call: &Call<'_>, work: impl Future<Output = Result<T>>) -> Reply<T> {
+    match call.work(work).await {
+        Some(result) => result.map(Response::new).map_err(status),
+        None => Err(Status::deadline_exceeded("the call took longer than its caller waits")),
+    }
 }

@@ -10,12 +10,12 @@ use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 use tonic::metadata::MetadataMap;
 
+use crate::call::Call;
 use crate::database::database_unavailable;
-use crate::deadline::longest_wait;
 use crate::environments::Environments;
 use crate::hints::Hint;
 use crate::identities::Known;
-use crate::rights::check_call;
+use crate::rights::{Method, check_call};
 use crate::sight::SightId;
 use crate::slot::{Published, Slot};
 use crate::snapshot::{HeldKey, Seen, Snapshot};
@@ -32,6 +32,8 @@ pub(crate) struct Session {
     pub(crate) snapshot: Arc<Snapshot>,
     /// What the key may see of it.
     sight: SightId,
+    /// When the call began, or last waited for a revision.
+    now: Instant,
     /// Until when the call may wait.
     pub(crate) deadline: Instant,
 }
@@ -70,10 +72,10 @@ impl From<Refusal> for Error {
 pub(crate) fn admit<'a>(
     snapshot: &'a Snapshot,
     hash: &SecretHash,
-    now: DateTime<Utc>,
+    now: impl FnOnce() -> DateTime<Utc>,
 ) -> Result<&'a HeldKey, Refusal> {
     let held = snapshot.content.key(hash).ok_or(Refusal::Unknown)?;
-    if held.key.expires_at.is_some_and(|expires_at| expires_at <= now) {
+    if held.key.expires_at.is_some_and(|expires_at| expires_at <= now()) {
         return Err(Refusal::Expired);
     }
     if snapshot.content.stop_serving_flags {
@@ -86,30 +88,33 @@ impl Session {
     /// Finds out who calls.
     pub(crate) async fn open(
         environments: &Arc<Environments>,
-        metadata: &MetadataMap,
-        method: &'static str,
+        call: &Call<'_>,
+        method: &Method,
     ) -> Result<Self> {
-        let now = Instant::now();
-        let hash = SecretHash::of(secret(metadata)?);
-        let deadline = now + longest_wait(metadata, environments.settings.max_deadline);
-        let held = environments.held_by_key(&hash, now).and_then(|slot| {
-            let snapshot = slot.snapshot().filter(|snapshot| snapshot.content.key(&hash).is_some())?;
-            Some((slot, snapshot))
-        });
-        let (slot, snapshot) = match held {
+        let hash = SecretHash::of(secret(call.metadata)?);
+        let held = environments.held_by_key(&hash, call.began_at);
+        let held = held.and_then(|slot| slot.snapshot().map(|snapshot| (slot, snapshot)));
+        let (slot, snapshot) = match held.filter(|(_, snapshot)| snapshot.content.key(&hash).is_some()) {
             Some(held) => held,
-            None => {
-                let found = tokio::time::timeout_at(deadline, environments.find_by_key(&hash)).await;
-                let found =
-                    found.map_err(|_| database_unavailable("the environment was not read in time"))??;
-                let read = found.and_then(|slot| slot.snapshot().map(|snapshot| (slot, snapshot)));
-                read.ok_or(Refusal::Unknown)?
-            }
+            None => Self::read(environments, call, &hash).await?,
         };
-        let HeldKey { key, sight } = admit(&snapshot, &hash, Utc::now())?;
+        let HeldKey { key, sight } = admit(&snapshot, &hash, Utc::now)?;
         check_call(method, key)?;
         let sight = *sight;
-        Ok(Self { environments: Arc::clone(environments), slot, hash, snapshot, sight, deadline })
+        let (now, deadline) = (call.began_at, call.wait_until);
+        Ok(Self { environments: Arc::clone(environments), slot, hash, snapshot, sight, now, deadline })
+    }
+
+    /// Reads the environment that a key opens.
+    async fn read(
+        environments: &Arc<Environments>,
+        call: &Call<'_>,
+        hash: &SecretHash,
+    ) -> Result<(Arc<Slot>, Arc<Snapshot>)> {
+        let found = tokio::time::timeout_at(call.wait_until, environments.find_by_key(hash)).await;
+        let found = found.map_err(|_| database_unavailable("the environment was not read in time"))??;
+        let read = found.and_then(|slot| slot.snapshot().map(|snapshot| (slot, snapshot)));
+        Ok(read.ok_or(Refusal::Unknown)?)
     }
 
     /// Waits until the replica has a revision, as long as the call may wait.
@@ -123,11 +128,12 @@ impl Session {
         let reached = tokio::time::timeout_at(self.deadline, reached);
         // Whether it was reached is seen below, where it counts.
         self.environments.shutdown.run_until_cancelled(reached).await;
+        self.now = Instant::now();
         self.snapshot = match self.slot.published() {
             Published::Current(snapshot) => snapshot,
             Published::Nothing | Published::Deleted => return Err(Refusal::Unknown.into()),
         };
-        self.sight = admit(&self.snapshot, &self.hash, Utc::now())?.sight;
+        self.sight = admit(&self.snapshot, &self.hash, Utc::now)?.sight;
         match self.snapshot.revision {
             revision if revision >= min_revision => Ok(()),
             revision => Err(Error::RevisionNotReached { revision, min_revision }),
@@ -146,7 +152,8 @@ impl Session {
 
     /// Returns how old the oldest news is that an answer is made from, if it is too old.
     pub(crate) fn stale_for(&self, known: Option<&Known>) -> Option<prost_types::Duration> {
-        let now = Instant::now();
+        // Traits that were read took their time.
+        let now = known.map_or(self.now, |_| Instant::now());
         let read = known.map_or(Duration::ZERO, |known| known.age(now));
         stale_for(&self.slot, &self.environments, now).max(self.environments.old(read)).map(time::duration)
     }

@@ -1,6 +1,6 @@
 //! Whom flags are evaluated for: what the request says, over what is stored.
 
-use burgee_core::engine::Identity;
+use burgee_core::engine::{Identity, Traits};
 use burgee_core::name::{FeatureKey, Identifier};
 use burgee_core::project::IdentityHashing;
 use burgee_core::store::StoredIdentity;
@@ -29,22 +29,21 @@ pub(crate) struct Who {
 
 impl Who {
     /// Returns the identity as evaluation takes it.
-    pub(crate) fn identity(&self, view: View<'_>, stored: Option<&StoredIdentity>) -> Identity {
+    pub(crate) fn identity<'a>(&'a self, view: View<'_>, stored: Option<&'a StoredIdentity>) -> Identity<'a> {
         let key = self.hashing_key.as_deref();
         identity(view, self.identifier.as_str(), key, view.admitted_traits(&self.traits), stored)
     }
 }
 
 /// Returns an identity as evaluation takes it. The traits of the request win over those stored.
-pub(crate) fn identity(
+pub(crate) fn identity<'a>(
     view: View<'_>,
-    identifier: &str,
-    hashing_key: Option<&str>,
-    traits: &[(String, Option<TraitValue>)],
-    stored: Option<&StoredIdentity>,
-) -> Identity {
+    identifier: &'a str,
+    hashing_key: Option<&'a str>,
+    traits: &'a [(String, Option<TraitValue>)],
+    stored: Option<&'a StoredIdentity>,
+) -> Identity<'a> {
     let stored_traits = stored.map_or(&[][..], |stored| &stored.traits);
-    let stored_traits = stored_traits.iter().map(|(key, value)| (key.clone(), Some(value.clone())));
     let stored_key = stored.and_then(|stored| stored.hashing_key.as_deref());
     let own_key = hashing_key.or(stored_key).filter(|key| !key.is_empty());
     let key = own_key.or(match view.content.identity_hashing {
@@ -52,9 +51,11 @@ pub(crate) fn identity(
         // The engine joins the environment's key and the identifier.
         IdentityHashing::Composite => None,
     });
-    // Of equal keys the last one wins.
-    Identity::new(identifier, stored_traits.chain(traits.iter().cloned()))
-        .with_key(key.map(ToOwned::to_owned))
+    Identity {
+        identifier: identifier.into(),
+        key: key.map(Into::into),
+        traits: Traits::merged(stored_traits, traits),
+    }
 }
 
 /// Digests what a stream is asked for, and the tags that its key is limited to.

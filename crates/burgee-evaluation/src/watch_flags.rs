@@ -22,7 +22,7 @@ use tokio_stream::Stream;
 use tonic::Status;
 use tonic::metadata::MetadataMap;
 
-use crate::Shared;
+use crate::call::Call;
 use crate::changes::{Changes, Part, Since};
 use crate::digest::Digest;
 use crate::evaluate::stored;
@@ -36,6 +36,7 @@ use crate::streams::Place;
 use crate::subject::{Who, request_digest};
 use crate::token::ResumeToken;
 use crate::view::Selection;
+use crate::{Shared, rights};
 
 /// What a stream answers with.
 pub(crate) type Responses =
@@ -53,7 +54,8 @@ pub(crate) async fn open(
     connection: Option<SocketAddr>,
     request: pb::WatchFlagsRequest,
 ) -> Result<Responses> {
-    let session = shared.session(metadata, "EvaluationService/WatchFlags").await?;
+    let call = Call::begin(metadata, &shared.settings);
+    let session = shared.session(&call, &rights::WATCH_FLAGS).await?;
     let pb::WatchFlagsRequest { identity, features, resume_token, checkpoint_interval } = request;
     let mut checks = Checks::default();
     let (who, selection) = (checks.who(identity), checks.features(&features));
@@ -238,7 +240,7 @@ impl Watcher {
         let Published::Current(snapshot) = published else {
             return Err(Event::Goodbye(GoodbyeReason::EnvironmentDeleted));
         };
-        match admit(snapshot, &self.hash, Utc::now()) {
+        match admit(snapshot, &self.hash, Utc::now) {
             Ok(HeldKey { key, sight }) => {
                 self.expires_at = key.expires_at;
                 Ok(Seen { snapshot: Arc::clone(snapshot), sight: *sight })
@@ -288,9 +290,9 @@ impl Watcher {
         Event::Changes(Changes::snapshot(seen, identity, self.selection.as_deref(), reason))
     }
 
-    fn identity(&self, seen: &Seen) -> Option<burgee_core::engine::Identity> {
+    fn identity(&self, seen: &Seen) -> Option<burgee_core::engine::Identity<'static>> {
         let stored = self.known.as_ref().map(|known| &known.stored);
-        self.who.as_ref().map(|who| who.identity(seen.view(), stored))
+        self.who.as_ref().map(|who| who.identity(seen.view(), stored).into_owned())
     }
 
     /// Returns when to wake although nothing happened: at `instant`, or when the key expires.

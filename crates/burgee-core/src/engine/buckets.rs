@@ -125,7 +125,7 @@ mod tests {
         }
     }
 
-    fn own(key: &str) -> Identity {
+    fn own(key: &str) -> Identity<'static> {
         Identity::new("user", []).with_key(Some(key.to_owned()))
     }
 

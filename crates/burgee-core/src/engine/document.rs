@@ -18,7 +18,7 @@ pub(super) fn of_environment(rules: &EnvironmentRules) -> Json {
 }
 
 /// Builds the context's identity; `key` is what hashes use.
-pub(super) fn of_identity(identity: &Identity, key: &str) -> Json {
+pub(super) fn of_identity(identity: &Identity<'_>, key: &str) -> Json {
     let traits = identity.traits.iter().map(|(name, value)| {
         let value = match value {
             None => Json::Null,

@@ -21,7 +21,7 @@ use crate::value::Value;
 #[derive(Debug)]
 pub struct Evaluation<'a> {
     ruleset: &'a Ruleset,
-    identity: Option<&'a Identity>,
+    identity: Option<&'a Identity<'a>>,
     /// The features that the identity overrides, in order, and their states.
     identity_overrides: &'a [(usize, StateIndex)],
     /// The identity's key, if it has none of its own.
@@ -76,9 +76,9 @@ pub enum Reason {
 }
 
 impl<'a> Evaluation<'a> {
-    pub(super) fn new(ruleset: &'a Ruleset, identity: Option<&'a Identity>) -> Self {
+    pub(super) fn new(ruleset: &'a Ruleset, identity: Option<&'a Identity<'a>>) -> Self {
         let identity_overrides = identity
-            .and_then(|identity| ruleset.identity_overrides.get(&identity.identifier))
+            .and_then(|identity| ruleset.identity_overrides.get(&*identity.identifier))
             .map_or(&[][..], Vec::as_slice);
         Self {
             ruleset,
@@ -178,7 +178,7 @@ impl<'a> Evaluation<'a> {
             Some(key) => Some(key),
             None => Some(self.composite_key.get_or_init(|| {
                 // Joining allocates once; formatting would take ten times as long.
-                [self.ruleset.hashing_key.as_str(), "_", identity.identifier.as_str()].concat()
+                [self.ruleset.hashing_key.as_str(), "_", &*identity.identifier].concat()
             })),
         }
     }

@@ -1,25 +1,27 @@
 //! Whom flags are evaluated for.
 
+use std::borrow::Cow;
+
 use crate::value::TraitValue;
 
-/// An identity as evaluation sees it.
+/// An identity as evaluation sees it. Its texts may be borrowed, as an identity often lives for one evaluation only.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Identity {
+pub struct Identity<'a> {
     /// The identifier: what `$.identity.identifier` sees, and what identity overrides name.
-    pub identifier: String,
+    pub identifier: Cow<'a, str>,
     /// The key that hashes use. `None`, or empty: the environment's hashing key, `_` and the identifier.
-    pub key: Option<String>,
+    pub key: Option<Cow<'a, str>>,
     /// The traits.
-    pub traits: Traits,
+    pub traits: Traits<'a>,
 }
 
-impl Identity {
+impl Identity<'_> {
     /// Creates an identity without a key of its own; the last of duplicate traits wins.
     pub fn new(
         identifier: impl Into<String>,
         traits: impl IntoIterator<Item = (String, Option<TraitValue>)>,
     ) -> Self {
-        Self { identifier: identifier.into(), key: None, traits: traits.into_iter().collect() }
+        Self { identifier: Cow::Owned(identifier.into()), key: None, traits: traits.into_iter().collect() }
     }
 
     /// Returns the key that hashes use, if the identity has one of its own.
@@ -30,8 +32,18 @@ impl Identity {
     /// Sets the key that hashes use.
     #[must_use]
     pub fn with_key(mut self, key: Option<String>) -> Self {
-        self.key = key;
+        self.key = key.map(Cow::Owned);
         self
+    }
+
+    /// Returns the identity with texts of its own.
+    #[must_use]
+    pub fn into_owned(self) -> Identity<'static> {
+        Identity {
+            identifier: Cow::Owned(self.identifier.into_owned()),
+            key: self.key.map(|key| Cow::Owned(key.into_owned())),
+            traits: self.traits.into_owned(),
+        }
     }
 }
 
@@ -40,17 +52,53 @@ impl Identity {
 /// Identities have few traits and live for one evaluation, so a sorted list is quicker to build and to
 /// search than a hash table.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Traits {
-    sorted: Vec<(String, Option<TraitValue>)>,
+pub struct Traits<'a> {
+    sorted: Vec<Entry<'a>>,
     /// Whether a key begins with `$.`, and so hides what the path of the same name sees.
     hide_paths: bool,
 }
 
-impl Traits {
+type Entry<'a> = (Cow<'a, str>, Option<Cow<'a, TraitValue>>);
+
+impl<'a> Traits<'a> {
+    /// Borrows traits; of those with the same key, the one in `over` wins.
+    pub fn merged(under: &'a [(String, TraitValue)], over: &'a [(String, Option<TraitValue>)]) -> Self {
+        let mut entries = Vec::with_capacity(under.len() + over.len());
+        let borrow = |key: &'a String, value: Option<&'a TraitValue>| {
+            (Cow::Borrowed(key.as_str()), value.map(Cow::Borrowed))
+        };
+        entries.extend(under.iter().map(|(key, value)| borrow(key, Some(value))));
+        entries.extend(over.iter().map(|(key, value)| borrow(key, value.as_ref())));
+        Self::sort(entries)
+    }
+
+    /// Orders traits by key, and keeps the last of each key.
+    fn sort(mut entries: Vec<Entry<'a>>) -> Self {
+        // The sort is stable, so that the last of duplicates is the last of its run.
+        entries.sort_by(|(left, _), (right, _)| left.cmp(right));
+        entries.dedup_by(|later, earlier| {
+            let is_duplicate = later.0 == earlier.0;
+            if is_duplicate {
+                std::mem::swap(later, earlier);
+            }
+            is_duplicate
+        });
+        let hide_paths = entries.iter().any(|(key, _)| key.starts_with("$."));
+        Self { sorted: entries, hide_paths }
+    }
+
+    /// Returns the traits with texts of their own.
+    fn into_owned(self) -> Traits<'static> {
+        let own = |(key, value): Entry<'a>| -> Entry<'static> {
+            (Cow::Owned(key.into_owned()), value.map(|value| Cow::Owned(value.into_owned())))
+        };
+        Traits { sorted: self.sorted.into_iter().map(own).collect(), hide_paths: self.hide_paths }
+    }
+
     /// Returns the trait's value: `None` if there is no such trait, `Some(None)` if it is null.
     pub fn get(&self, key: &str) -> Option<Option<&TraitValue>> {
-        let index = self.sorted.binary_search_by(|(other, _)| other.as_str().cmp(key)).ok()?;
-        Some(self.sorted[index].1.as_ref())
+        let index = self.sorted.binary_search_by(|(other, _)| (**other).cmp(key)).ok()?;
+        Some(self.sorted[index].1.as_deref())
     }
 
     /// Returns the trait whose key is exactly the path, if there is one.
@@ -60,7 +108,7 @@ impl Traits {
 
     /// Iterates over keys and values, in the order of the keys.
     pub fn iter(&self) -> impl Iterator<Item = (&str, Option<&TraitValue>)> {
-        self.sorted.iter().map(|(key, value)| (key.as_str(), value.as_ref()))
+        self.sorted.iter().map(|(key, value)| (&**key, value.as_deref()))
     }
 
     /// Returns how many traits there are.
@@ -74,19 +122,9 @@ impl Traits {
     }
 }
 
-impl FromIterator<(String, Option<TraitValue>)> for Traits {
+impl FromIterator<(String, Option<TraitValue>)> for Traits<'_> {
     fn from_iter<T: IntoIterator<Item = (String, Option<TraitValue>)>>(traits: T) -> Self {
-        let mut sorted: Vec<_> = traits.into_iter().collect();
-        // The sort is stable, so that the last of duplicates is the last of its run.
-        sorted.sort_by(|(left, _), (right, _)| left.cmp(right));
-        sorted.dedup_by(|later, earlier| {
-            let is_duplicate = later.0 == earlier.0;
-            if is_duplicate {
-                std::mem::swap(later, earlier);
-            }
-            is_duplicate
-        });
-        let hide_paths = sorted.iter().any(|(key, _)| key.starts_with("$."));
-        Self { sorted, hide_paths }
+        let own = |(key, value): (String, Option<TraitValue>)| (Cow::Owned(key), value.map(Cow::Owned));
+        Self::sort(traits.into_iter().map(own).collect())
     }
 }

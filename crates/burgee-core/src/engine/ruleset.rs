@@ -279,7 +279,7 @@ impl Ruleset {
 
     /// Begins an evaluation for an identity, or for the environment as a whole. Nothing is looked at
     /// until a flag or a segment is asked for.
-    pub fn evaluate<'a>(&'a self, identity: Option<&'a Identity>) -> Evaluation<'a> {
+    pub fn evaluate<'a>(&'a self, identity: Option<&'a Identity<'a>>) -> Evaluation<'a> {
         Evaluation::new(self, identity)
     }
 }

@@ -34,7 +34,7 @@ fn flag(segment_overrides: Vec<SegmentOverrideRules>) -> FeatureRules {
     FeatureRules { key: "f".into(), state: state("default"), segment_overrides, ..FeatureRules::default() }
 }
 
-fn user() -> Identity {
+fn user() -> Identity<'static> {
     Identity::new("user", [])
 }
 

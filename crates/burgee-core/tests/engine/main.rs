@@ -41,7 +41,7 @@ fn text(text: &str) -> Option<TraitValue> {
 }
 
 /// The identity `user` with one trait.
-fn with_trait(key: &str, value: Option<TraitValue>) -> Identity {
+fn with_trait(key: &str, value: Option<TraitValue>) -> Identity<'static> {
     Identity::new("user", [(key.to_owned(), value)])
 }
 

@@ -7,7 +7,7 @@ use burgee_core::value::{TraitValue, Value};
 use super::{environment, rule, segment, text};
 
 /// An identity with a key of its own and traits of every type.
-fn identity() -> Identity {
+fn identity() -> Identity<'static> {
     let traits = [
         ("age", Some(TraitValue::Integer(42))),
         ("a b", text("blank")),

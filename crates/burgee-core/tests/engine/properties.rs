@@ -233,7 +233,7 @@ fn environments() -> impl Strategy<Value = EnvironmentRules> {
     )
 }
 
-fn identities() -> impl Strategy<Value = Identity> {
+fn identities() -> impl Strategy<Value = Identity<'static>> {
     let keys = select(vec!["t", "u", "", "$.environment.name", "$..identifier"]).prop_map(str::to_owned);
     let own_keys = option::weighted(0.3, select(&TEXTS[..]).prop_map(str::to_owned));
     (select(&TEXTS[..]), own_keys, vec((keys, trait_values()), 0..5))

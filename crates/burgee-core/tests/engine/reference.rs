@@ -10,7 +10,7 @@ pub(super) type Flag = (bool, Option<Value>, Option<String>, Option<String>);
 
 pub(super) fn evaluate(rules: &EnvironmentRules, identity: Option<&Identity>) -> (Vec<Flag>, Vec<String>) {
     let key = identity.map(|identity| match &identity.key {
-        Some(key) if !key.is_empty() => key.clone(),
+        Some(key) if !key.is_empty() => key.clone().into_owned(),
         _ => format!("{}_{}", rules.hashing_key, identity.identifier),
     });
     let context = Context { rules, identity, key };
@@ -23,7 +23,7 @@ pub(super) fn evaluate(rules: &EnvironmentRules, identity: Option<&Identity>) ->
         })
         .collect();
     let flags = rules.features.iter().map(|feature| {
-        let own = identity.and_then(|identity| feature.identity_overrides.get(&identity.identifier));
+        let own = identity.and_then(|identity| feature.identity_overrides.get(&*identity.identifier));
         let mut held: Option<(i64, usize, &State)> = None;
         for segment in (0..rules.segments.len()).filter(|segment| is_in[*segment]) {
             for entry in feature.segment_overrides.iter().filter(|entry| entry.segment == segment) {
@@ -58,7 +58,7 @@ pub(super) fn bucket(first: &str, second: &str) -> f64 {
 
 struct Context<'a> {
     rules: &'a EnvironmentRules,
-    identity: Option<&'a Identity>,
+    identity: Option<&'a Identity<'a>>,
     key: Option<String>,
 }
 

@@ -136,7 +136,7 @@ impl Runner {
         &self,
         project: &ProjectName,
         model: &Model,
-        identity: Option<Identity>,
+        identity: Option<Identity<'_>>,
     ) -> anyhow::Result<Json> {
         let target = Target {
             project: project.clone(),
@@ -172,20 +172,20 @@ impl Runner {
     }
 }
 
-fn wire_identity(identity: Identity, model: &Model) -> IdentityContext {
+fn wire_identity(identity: Identity<'_>, model: &Model) -> IdentityContext {
     let value =
         |value| pb::TraitValue { kind: Option::and_then(value, |value| pb::TraitValue::from(value).kind) };
     // An environment with an empty key gets another, so that its rule would make other keys.
     let by_rule = || model.environment.key.is_empty().then(|| format!("_{}", identity.identifier));
     IdentityContext {
-        hashing_key: identity.key.clone().or_else(by_rule).unwrap_or_default(),
+        hashing_key: identity.key.as_deref().map(str::to_owned).or_else(by_rule).unwrap_or_default(),
         traits: identity
             .traits
             .iter()
             .map(|(key, trait_value)| (key.to_owned(), value(trait_value)))
             .collect(),
         ignore_stored_traits: true,
-        identifier: identity.identifier,
+        identifier: identity.identifier.into_owned(),
     }
 }
 

@@ -1,5 +1,7 @@
 //! The evaluation context: what Flagsmith's engines are called with.
 
+use std::borrow::Cow;
+
 use burgee_core::engine;
 use burgee_core::value::TraitValue;
 
@@ -81,7 +83,7 @@ pub fn read(context: &Node<'_>, synthetic: Synthetic) -> Result<Model> {
 ///
 /// # Errors
 /// Something is not as it must be.
-pub fn read_identity(context: &Node<'_>) -> Result<Option<engine::Identity>> {
+pub fn read_identity(context: &Node<'_>) -> Result<Option<engine::Identity<'static>>> {
     let identity = context.get("identity");
     let Some(identity) = identity.optional() else { return Ok(None) };
     let key = identity.get("key").optional().map(|key| key.id()).transpose()?;
@@ -100,9 +102,9 @@ pub fn take_identity(context: &Node<'_>, model: &mut Model) -> Result<()> {
     let composite = format!("{}_{}", model.environment.key, identity.identifier);
     let with_value = |(key, value): (&str, Option<&TraitValue>)| Some((key.to_owned(), value?.clone()));
     model.identities.push(Identity {
-        hashing_key: identity.key.filter(|key| *key != composite),
+        hashing_key: identity.key.map(Cow::into_owned).filter(|key| *key != composite),
         traits: identity.traits.iter().filter_map(with_value).collect(),
-        identifier: identity.identifier,
+        identifier: identity.identifier.into_owned(),
     });
     Ok(())
 }

@@ -20,7 +20,7 @@ pub(crate) enum Answers {
 
 pub(crate) struct Burgee {
     ruleset: Ruleset,
-    identities: Vec<Identity>,
+    identities: Vec<Identity<'static>>,
     answers: Answers,
 }
 
