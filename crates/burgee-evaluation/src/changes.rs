@@ -1,10 +1,10 @@
 //! What changed between a revision that a subscriber has and the one that is served: all that a stream sends.
 
-use burgee_core::engine::Identity;
+use burgee_core::engine::{Identity, OutcomeId};
 use burgee_core::name::FeatureKey;
 use burgee_proto::evaluation::v1 as pb;
-use prost::Message as _;
 
+use crate::shared::MessageKind;
 use crate::snapshot::Seen;
 use crate::view::View;
 
@@ -29,8 +29,8 @@ pub(crate) struct Changes {
     /// What is sent.
     pub(crate) seen: Seen,
     identity: Option<Box<Identity<'static>>>,
-    /// `None` for an update.
-    reason: Option<pb::SnapshotReason>,
+    kind: MessageKind,
+    has_begun: bool,
     /// Indices of features that are to be sent, the next one last.
     flags: Vec<usize>,
     /// Keys that are to be removed, the next one last.
@@ -40,7 +40,8 @@ pub(crate) struct Changes {
 /// A part.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Part {
-    pub(crate) flags: Vec<pb::EvaluatedFlag>,
+    /// What flags come to.
+    pub(crate) flags: Vec<OutcomeId>,
     pub(crate) removed: Vec<String>,
     /// Whether there are no more.
     pub(crate) last: bool,
@@ -57,7 +58,8 @@ impl Changes {
         let mut flags = seen.view().select(selection);
         flags.reverse();
         let identity = identity.map(Box::new);
-        Self { seen, identity, reason: Some(reason), flags, removed: Vec::new() }
+        let kind = MessageKind::Snapshot(reason);
+        Self { seen, identity, kind, has_begun: false, flags, removed: Vec::new() }
     }
 
     /// Prepares an update; `None` if nothing that the subscriber sees has changed.
@@ -73,39 +75,39 @@ impl Changes {
         if let Since::Revision(since) = since {
             flags.retain(|index| features[*index].revision() > since);
         }
-        let (Since::Revision(since) | Since::Everything(since)) = since;
-        let mut removed = gone(view, since, selection);
+        let (Since::Revision(after) | Since::Everything(after)) = since;
+        let mut removed = gone(view, after, selection);
         if flags.is_empty() && removed.is_empty() {
             return None;
         }
         flags.reverse();
         removed.reverse();
         let identity = identity.map(Box::new);
-        Some(Self { seen, identity, reason: None, flags, removed })
+        Some(Self { seen, identity, kind: MessageKind::Update(since), has_begun: false, flags, removed })
     }
 
-    /// Returns why it is a snapshot, if it is one.
-    pub(crate) fn reason(&self) -> Option<pb::SnapshotReason> {
-        self.reason
+    /// Returns what it is.
+    pub(crate) fn kind(&self) -> MessageKind {
+        self.kind
+    }
+
+    /// Says whether a part was taken.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.has_begun
     }
 
     /// Takes as many flags and keys as the next part has room for. After the last part, there is none to take.
     pub(crate) fn part(&mut self) -> Part {
         let view = self.seen.view();
         let evaluation = view.content.ruleset.evaluate(self.identity.as_deref());
+        self.has_begun = true;
         let mut part = Part::default();
         let mut room = PART_BYTES - ENVELOPE_BYTES;
         while let Some(index) = self.flags.last() {
-            let size = match view.flag(&evaluation, *index) {
-                Some(flag) => {
-                    let size = flag.encoded_len() + FIELD_BYTES;
-                    if size <= room {
-                        part.flags.push(flag);
-                    }
-                    size
-                }
+            let outcome = evaluation.outcome_id(*index);
+            let size = match (view.content.flags.get(outcome.index()).len(), self.kind) {
                 // Hidden, because it is disabled. The subscriber may have it from before.
-                None if self.reason.is_none() => {
+                (0, MessageKind::Update(_)) => {
                     let key = view.content.ruleset.features()[*index].key();
                     let size = key.len() + FIELD_BYTES;
                     if size <= room {
@@ -113,7 +115,14 @@ impl Changes {
                     }
                     size
                 }
-                None => 0,
+                (0, MessageKind::Snapshot(_)) => 0,
+                (bytes, _) => {
+                    let size = bytes + FIELD_BYTES;
+                    if size <= room {
+                        part.flags.push(outcome);
+                    }
+                    size
+                }
             };
             let Some(left) = room.checked_sub(size) else { return part };
             room = left;
@@ -155,8 +164,10 @@ fn gone(view: View<'_>, since: i64, selection: Option<&[FeatureKey]>) -> Vec<Str
 mod tests {
     use burgee_core::engine::{FeatureRules, State};
     use burgee_core::store::LoadedEnvironment;
+    use prost::Message as _;
 
     use super::*;
+    use crate::outcome::evaluated_flag;
     use crate::snapshot::Snapshot;
     use crate::testing::*;
 
@@ -166,6 +177,10 @@ mod tests {
             parts.push(changes.part());
         }
         parts
+    }
+
+    fn flags(snapshot: &Snapshot, part: &Part) -> Vec<pb::EvaluatedFlag> {
+        part.flags.iter().map(|id| evaluated_flag(&snapshot.content.ruleset.outcome(*id))).collect()
     }
 
     /// Returns the keys of flags and the keys removed, of an update as a whole.
@@ -181,8 +196,11 @@ mod tests {
         let changes = Changes::update(seen(snapshot, key), None, selection.as_deref(), since)?;
         let parts = parts(changes);
         assert!(parts.iter().rev().skip(1).all(|part| !part.last) && parts.last().unwrap().last);
-        let flags = parts.iter().flat_map(|part| part.flags.iter().map(|flag| flag.key.clone()));
-        Some((flags.collect(), parts.iter().flat_map(|part| part.removed.clone()).collect()))
+        let flags = parts.iter().flat_map(|part| flags(snapshot, part));
+        Some((
+            flags.map(|flag| flag.key).collect(),
+            parts.iter().flat_map(|part| part.removed.clone()).collect(),
+        ))
     }
 
     #[track_caller]
@@ -275,10 +293,11 @@ mod tests {
         let parts = parts(all);
         assert_eq!(parts.len(), 2);
         let keys: Vec<_> =
-            parts.iter().flat_map(|part| part.flags.iter().map(|flag| flag.key.clone())).collect();
+            parts.iter().flat_map(|part| flags(&snapshot, part)).map(|flag| flag.key).collect();
         assert_eq!(keys, (0..20).map(|index| format!("f{index:02}")).collect::<Vec<_>>());
         for part in parts {
-            let message = pb::FlagsUpdate { flags: part.flags, removed: part.removed, last: part.last };
+            let flags = flags(&snapshot, &part);
+            let message = pb::FlagsUpdate { flags, removed: part.removed, last: part.last };
             assert!(message.encoded_len() <= PART_BYTES - ENVELOPE_BYTES + 16);
         }
     }

@@ -43,6 +43,7 @@ mod rights;
 mod service;
 mod session;
 mod settings;
+mod shared;
 mod sight;
 mod slot;
 mod snapshot;

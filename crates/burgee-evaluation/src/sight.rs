@@ -20,7 +20,7 @@ pub(crate) struct Sight {
 }
 
 /// Where a sight is in [`Content`](crate::snapshot::Content); of no use with another one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct SightId(u32);
 
 #[derive(Debug)]

@@ -11,6 +11,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::digest::Digest;
 use crate::parts::Parts;
+use crate::shared::SharedMessages;
 use crate::sight::{Sight, SightId};
 use crate::view::View;
 
@@ -76,6 +77,8 @@ pub(crate) struct Content {
     pub(crate) deleted_features: Vec<(String, i64)>,
     /// Whether rules look at flags or segments, so that a change of one may change others.
     pub(crate) is_entangled: bool,
+    /// Messages that were sent of it.
+    pub(crate) messages: SharedMessages,
     /// What its keys may see.
     sights: Vec<Sight>,
     /// Ordered by hash.
@@ -129,6 +132,7 @@ impl Content {
             ruleset,
             flags,
             segments,
+            messages: SharedMessages::default(),
             sights,
             keys: keys.into_iter().zip(ids).map(|(key, sight)| HeldKey { key, sight }).collect(),
         }

@@ -4,10 +4,8 @@ use burgee_core::access::KeyKind;
 use burgee_core::engine::Evaluation;
 use burgee_core::name::FeatureKey;
 use burgee_core::value::TraitValue;
-use burgee_proto::evaluation::v1 as pb;
 
 use crate::message_writer::MessageWriter;
-use crate::outcome::evaluated_flag;
 use crate::sight::Sight;
 use crate::snapshot::Content;
 
@@ -45,13 +43,6 @@ impl<'a> View<'a> {
     pub(crate) fn missing(self, selection: Option<&[FeatureKey]>) -> Vec<String> {
         let keys = selection.into_iter().flatten();
         keys.filter(|key| self.find(key.as_str()).is_none()).map(ToString::to_string).collect()
-    }
-
-    /// Returns what a flag comes to, unless it is hidden because it is disabled.
-    pub(crate) fn flag(self, evaluation: &Evaluation<'_>, index: usize) -> Option<pb::EvaluatedFlag> {
-        let outcome = evaluation.flag(index);
-        let is_hidden = self.content.hide_disabled_flags && !outcome.enabled;
-        (!is_hidden).then(|| evaluated_flag(&outcome))
     }
 
     /// Returns the answer for a flag as an item of [`Parts`](crate::parts::Parts): empty, if the flag is hidden because it is disabled.

@@ -17,8 +17,9 @@ use chrono::{DateTime, Utc};
 use pb::watch_flags_response::Event as Message;
 use pb::{GoodbyeReason, SnapshotReason};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
 use tokio_stream::Stream;
+use tokio_util::sync::WaitForCancellationFutureOwned;
 use tonic::Status;
 use tonic::metadata::MetadataMap;
 
@@ -28,8 +29,10 @@ use crate::digest::Digest;
 use crate::evaluate::stored;
 use crate::hints::Hint;
 use crate::identities::Known;
+use crate::message_writer::MessageWriter;
 use crate::request::Checks;
 use crate::session::{Refusal, Session, admit, stale_for};
+use crate::shared::{MessageKey, MessageKind};
 use crate::slot::{Published, Slot};
 use crate::snapshot::{Content, HeldKey, Seen, Snapshot};
 use crate::streams::Place;
@@ -94,30 +97,69 @@ pub(crate) async fn open(
 
 fn responses(
     mut watcher: Watcher,
-    mut receiver: watch::Receiver<Published>,
+    receiver: watch::Receiver<Published>,
     token: Option<ResumeToken>,
 ) -> impl Stream<Item = Result<Encoded<pb::WatchFlagsResponse>, Status>> + Send {
     async_stream::stream! {
-        let mut event = watcher.begin(&mut receiver, token).await;
+        let shutdown = watcher.shared.shutdown.clone().cancelled_owned();
+        let timer = sleep_until(Instant::now() + watcher.interval);
+        tokio::pin!(shutdown, timer);
+        let mut news = News { receiver, shutdown, timer };
+        let mut event = watcher.begin(&mut news, token).await;
         loop {
             let is_over = matches!(event, Event::Goodbye(_));
             let (message, rest) = watcher.message(event);
-            yield Ok(message.into());
+            yield Ok(message);
             if is_over {
                 return;
             }
             event = match rest {
                 // Parts are made as they are taken. What was not sent to its end was not sent.
-                Some(changes) if watcher.may_go_on(&receiver) => Event::Changes(changes),
-                Some(_) | None => watcher.next(&mut receiver).await,
+                Some(changes) if watcher.may_go_on(&news.receiver) => Event::Changes(changes),
+                Some(_) | None => watcher.next(&mut news).await,
             };
+        }
+    }
+}
+
+/// What a subscriber waits for. It is made once for a stream: registering anew for every message would cost about as much
+/// as the message.
+struct News<'a> {
+    receiver: watch::Receiver<Published>,
+    shutdown: Pin<&'a mut WaitForCancellationFutureOwned>,
+    timer: Pin<&'a mut Sleep>,
+}
+
+/// Why a wait ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wake {
+    ShuttingDown,
+    /// Something may have happened, or it is time.
+    Look,
+}
+
+impl News<'_> {
+    /// Waits until the content may have changed, or until `instant`; sometimes not as long.
+    async fn wait(&mut self, instant: Instant) -> Wake {
+        // A timer that goes off too early costs less than one that is moved with every message.
+        if self.timer.is_elapsed() || instant < self.timer.deadline() {
+            self.timer.as_mut().reset(instant);
+        }
+        tokio::select! {
+            biased;
+            () = self.shutdown.as_mut() => Wake::ShuttingDown,
+            _ = self.receiver.changed() => Wake::Look,
+            () = self.timer.as_mut() => Wake::Look,
         }
     }
 }
 
 /// What a subscriber is to be told.
 enum Event {
-    Changes(Changes),
+    /// In a box, so that a subscriber does not carry room for it while it waits.
+    Changes(Box<Changes>),
+    /// What others were told too, and how far it goes.
+    Shared(i64, Encoded<pb::WatchFlagsResponse>),
     UpToDate(Arc<Snapshot>),
     Checkpoint(Arc<Snapshot>),
     Goodbye(GoodbyeReason),
@@ -144,17 +186,13 @@ struct Watcher {
 
 impl Watcher {
     /// Returns the first event of a stream.
-    async fn begin(
-        &mut self,
-        receiver: &mut watch::Receiver<Published>,
-        token: Option<ResumeToken>,
-    ) -> Event {
+    async fn begin(&mut self, news: &mut News<'_>, token: Option<ResumeToken>) -> Event {
         let catch_up_until = Instant::now() + self.shared.settings.catch_up_limit;
         let mut revisions = self.slot.revisions();
         let mut has_asked = false;
         loop {
             revisions.mark_unchanged();
-            let seen = match self.admit(&receiver.borrow_and_update().clone()) {
+            let seen = match self.admit(&news.receiver.borrow_and_update().clone()) {
                 Ok(seen) => seen,
                 Err(goodbye) => return goodbye,
             };
@@ -170,16 +208,16 @@ impl Watcher {
             if !std::mem::replace(&mut has_asked, true) {
                 self.shared.environments.hints.add(content.project, Hint::Asked);
             }
-            tokio::select! {
+            let wake = tokio::select! {
                 biased;
-                () = self.shared.shutdown.cancelled() => return Event::Goodbye(GoodbyeReason::ShuttingDown),
-                _ = receiver.changed() => {}
-                _ = revisions.changed() => {}
-                () = sleep_until(self.wake_at(catch_up_until)) => {
-                    if Instant::now() >= catch_up_until {
-                        return Event::Goodbye(GoodbyeReason::ReplicaBehind);
-                    }
-                }
+                wake = news.wait(self.wake_at(catch_up_until)) => wake,
+                _ = revisions.changed() => Wake::Look,
+            };
+            if wake == Wake::ShuttingDown {
+                return Event::Goodbye(GoodbyeReason::ShuttingDown);
+            }
+            if Instant::now() >= catch_up_until {
+                return Event::Goodbye(GoodbyeReason::ReplicaBehind);
             }
         }
     }
@@ -198,29 +236,26 @@ impl Watcher {
         } else {
             let since = self.since(content, false);
             let changes = self.update(&seen, since);
-            return changes.map_or(Event::UpToDate(seen.snapshot), Event::Changes);
+            return changes.unwrap_or(Event::UpToDate(seen.snapshot));
         };
         self.snapshot(seen, reason)
     }
 
     /// Waits for the next event.
-    async fn next(&mut self, receiver: &mut watch::Receiver<Published>) -> Event {
+    async fn next(&mut self, news: &mut News<'_>) -> Event {
         let checkpoint_at = Instant::now() + self.interval;
         loop {
-            tokio::select! {
-                biased;
-                () = self.shared.shutdown.cancelled() => return Event::Goodbye(GoodbyeReason::ShuttingDown),
-                _ = receiver.changed() => {}
-                () = sleep_until(self.wake_at(checkpoint_at)) => {}
+            if news.wait(self.wake_at(checkpoint_at)).await == Wake::ShuttingDown {
+                return Event::Goodbye(GoodbyeReason::ShuttingDown);
             }
             // One look decides both what is sent and how far it goes, so that no checkpoint passes a change.
-            let published = receiver.borrow_and_update().clone();
+            let published = news.receiver.borrow_and_update().clone();
             let seen = match self.admit(&published) {
                 Ok(seen) => seen,
                 Err(goodbye) => return goodbye,
             };
             if let Some(changes) = self.changes(&seen).await {
-                return Event::Changes(changes);
+                return changes;
             }
             self.sent = self.sent.max(seen.snapshot.revision);
             if Instant::now() >= checkpoint_at {
@@ -251,7 +286,7 @@ impl Watcher {
     }
 
     /// Returns what the subscriber lacks of a snapshot.
-    async fn changes(&mut self, seen: &Seen) -> Option<Changes> {
+    async fn changes(&mut self, seen: &Seen) -> Option<Event> {
         let content = &seen.snapshot.content;
         if content.revision <= self.sent {
             return None;
@@ -281,13 +316,34 @@ impl Watcher {
         if may_all_differ { Since::Everything(self.sent) } else { Since::Revision(self.sent) }
     }
 
-    fn update(&self, seen: &Seen, since: Since) -> Option<Changes> {
-        Changes::update(seen.clone(), self.identity(seen), self.selection.as_deref(), since)
+    fn update(&self, seen: &Seen, since: Since) -> Option<Event> {
+        if let Some(shared) = self.shared_message(seen, MessageKind::Update(since)) {
+            return Some(shared);
+        }
+        let changes = Changes::update(seen.clone(), self.identity(seen), self.selection.as_deref(), since);
+        changes.map(|changes| Event::Changes(Box::new(changes)))
     }
 
     fn snapshot(&self, seen: Seen, reason: SnapshotReason) -> Event {
+        if let Some(shared) = self.shared_message(&seen, MessageKind::Snapshot(reason)) {
+            return shared;
+        }
         let identity = self.identity(&seen);
-        Event::Changes(Changes::snapshot(seen, identity, self.selection.as_deref(), reason))
+        let changes = Changes::snapshot(seen, identity, self.selection.as_deref(), reason);
+        Event::Changes(Box::new(changes))
+    }
+
+    /// Returns the message that others like this subscriber were sent already, if there was one.
+    fn shared_message(&self, seen: &Seen, kind: MessageKind) -> Option<Event> {
+        let key = self.message_key(seen, kind)?;
+        Some(Event::Shared(key.revision, seen.snapshot.content.messages.find(&key)?))
+    }
+
+    /// Returns what tells a message from all others; `None` if it is this subscriber's alone.
+    fn message_key(&self, seen: &Seen, kind: MessageKind) -> Option<MessageKey> {
+        let Seen { snapshot, sight } = seen;
+        let (revision, sight, request) = (snapshot.revision, *sight, self.request);
+        self.who.is_none().then_some(MessageKey { revision, sight, request, kind })
     }
 
     fn identity(&self, seen: &Seen) -> Option<burgee_core::engine::Identity<'static>> {
@@ -304,40 +360,66 @@ impl Watcher {
 
     /// Makes the next message of an event, and returns what is to follow it. After the last one that is nothing, so that
     /// a subscriber who does not take it holds up no snapshot.
-    fn message(&mut self, event: Event) -> (pb::WatchFlagsResponse, Option<Changes>) {
+    fn message(&mut self, event: Event) -> (Encoded<pb::WatchFlagsResponse>, Option<Box<Changes>>) {
         match event {
             Event::Changes(mut changes) => {
+                let is_first = !changes.has_begun();
                 let part = changes.part();
                 let is_last = part.last;
                 let message = self.part(&changes, part);
+                // Parts of what is large are made for each: few take it at the same time.
+                let kind = changes.kind();
+                if let Some(key) = self.message_key(&changes.seen, kind).filter(|_| is_first && is_last) {
+                    changes.seen.snapshot.content.messages.keep(key, &message);
+                }
                 (message, Some(changes).filter(|_| !is_last))
             }
+            Event::Shared(revision, message) => {
+                self.sent = revision;
+                (message, None)
+            }
             Event::UpToDate(snapshot) => {
-                (self.caught_up(&snapshot, Message::UpToDate(pb::UpToDate {})), None)
+                let event = Message::UpToDate(pb::UpToDate {});
+                (self.caught_up(&snapshot, Some(event)).into(), None)
             }
             Event::Checkpoint(snapshot) => {
-                let checkpoint = pb::Checkpoint { stale_for: self.stale_for() };
-                (self.caught_up(&snapshot, Message::Checkpoint(checkpoint)), None)
+                let event = Message::Checkpoint(pb::Checkpoint { stale_for: self.stale_for() });
+                (self.caught_up(&snapshot, Some(event)).into(), None)
             }
-            Event::Goodbye(reason) => (self.goodbye(reason), None),
+            Event::Goodbye(reason) => (self.goodbye(reason).into(), None),
         }
     }
 
-    fn part(&mut self, changes: &Changes, part: Part) -> pb::WatchFlagsResponse {
+    fn part(&mut self, changes: &Changes, part: Part) -> Encoded<pb::WatchFlagsResponse> {
         let Part { flags, removed, last } = part;
-        let message = match changes.reason() {
-            Some(reason) => Message::Snapshot(pb::FlagsSnapshot { reason: reason.into(), flags, last }),
-            None => Message::Update(pb::FlagsUpdate { flags, removed, last }),
+        let Snapshot { revision, content } = &*changes.seen.snapshot;
+        let envelope = match last {
+            true => self.caught_up(&changes.seen.snapshot, None),
+            false => pb::WatchFlagsResponse { revision: *revision, ..Default::default() },
         };
-        if last {
-            return self.caught_up(&changes.seen.snapshot, message);
+        let flags = flags.into_iter().map(|outcome| content.flags.get(outcome.index()));
+        let mut message = MessageWriter::default();
+        message.fields(&envelope);
+        match changes.kind() {
+            MessageKind::Snapshot(reason) => {
+                let mut snapshot = MessageWriter::default();
+                snapshot.fields(&pb::FlagsSnapshot { reason: reason.into(), ..Default::default() });
+                flags.for_each(|flag| snapshot.part(2, flag));
+                snapshot.fields(&pb::FlagsSnapshot { last, ..Default::default() });
+                message.message(3, &snapshot);
+            }
+            MessageKind::Update(_) => {
+                let mut update = MessageWriter::default();
+                flags.for_each(|flag| update.part(1, flag));
+                update.fields(&pb::FlagsUpdate { removed, last, ..Default::default() });
+                message.message(4, &update);
+            }
         }
-        let revision = changes.seen.snapshot.revision;
-        pb::WatchFlagsResponse { revision, resume_token: String::new(), event: Some(message) }
+        message.finish()
     }
 
     /// Makes a message after which the subscriber has everything of a snapshot.
-    fn caught_up(&mut self, snapshot: &Snapshot, message: Message) -> pb::WatchFlagsResponse {
+    fn caught_up(&mut self, snapshot: &Snapshot, event: Option<Message>) -> pb::WatchFlagsResponse {
         self.sent = snapshot.revision;
         let token = ResumeToken {
             environment: snapshot.content.fingerprint,
@@ -346,11 +428,7 @@ impl Watcher {
             request: self.request,
             traits: self.traits,
         };
-        pb::WatchFlagsResponse {
-            revision: snapshot.revision,
-            resume_token: token.encode(),
-            event: Some(message),
-        }
+        pb::WatchFlagsResponse { revision: snapshot.revision, resume_token: token.encode(), event }
     }
 
     fn goodbye(&self, reason: GoodbyeReason) -> pb::WatchFlagsResponse {
@@ -527,5 +605,62 @@ mod tests {
         slot.publish(compile(revoked, None));
         check_revoked(next(&mut stream).await);
         assert!(next(&mut stream).await.is_none());
+    }
+
+    /// Opens a stream of which nothing is taken yet.
+    async fn open_stream(shared: &Arc<Shared>, request: pb::WatchFlagsRequest) -> Responses {
+        open(shared, &metadata(KEY), None, request).await.unwrap()
+    }
+
+    async fn take(stream: &mut Responses) -> Encoded<pb::WatchFlagsResponse> {
+        let message = tokio::time::timeout(Duration::from_secs(10), stream.next()).await;
+        message.expect("a message should come").unwrap().unwrap()
+    }
+
+    #[tokio::test]
+    async fn subscribers_who_are_told_the_same_share_the_bytes() {
+        let feed = Silent::new(environment(1, vec![feature("a", 1), feature("b", 1)]));
+        let shared = shared_over(feed.clone());
+        let of_a = pb::WatchFlagsRequest { features: vec!["a".to_owned()], ..Default::default() };
+        let requests = [pb::WatchFlagsRequest::default(), pb::WatchFlagsRequest::default(), of_a];
+        let mut streams = Vec::new();
+        for request in requests {
+            streams.push(open_stream(&shared, request).await);
+        }
+        for revision in 1..=3 {
+            let mut messages = Vec::new();
+            for stream in &mut streams {
+                messages.push(take(stream).await);
+            }
+            let [one, other, of_a] = &messages[..] else { panic!("a message for each") };
+            assert_eq!(one.as_bytes().as_ptr(), other.as_bytes().as_ptr());
+            assert_ne!(one.as_bytes(), of_a.as_bytes());
+            assert!(messages.iter().all(|message| message.decode().unwrap().revision == revision));
+            feed.write(|environment, revision| environment.rules.features[0].revision = revision);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_subscriber_who_has_another_revision_gets_a_message_of_its_own() {
+        let feed = Silent::new(environment(1, vec![feature("a", 1), feature("b", 1)]));
+        let shared = shared_over(feed.clone());
+        let mut quick = open_stream(&shared, pb::WatchFlagsRequest::default()).await;
+        let mut slow = open_stream(&shared, pb::WatchFlagsRequest::default()).await;
+        let keys = |message: Encoded<pb::WatchFlagsResponse>| {
+            let (Message::Snapshot(pb::FlagsSnapshot { flags, .. })
+            | Message::Update(pb::FlagsUpdate { flags, .. })) = message.decode().unwrap().event.unwrap()
+            else {
+                panic!("flags should come")
+            };
+            flags.into_iter().map(|flag| flag.key).collect::<Vec<_>>()
+        };
+        assert_eq!((keys(take(&mut quick).await), keys(take(&mut slow).await)).0, ["a", "b"]);
+        feed.write(|environment, revision| environment.rules.features[0].revision = revision);
+        assert_eq!(keys(take(&mut quick).await), ["a"]);
+        feed.write(|environment, revision| environment.rules.features[1].revision = revision);
+        assert_eq!(keys(take(&mut quick).await), ["b"]);
+        assert_eq!(keys(take(&mut slow).await), ["a", "b"]);
+        let mut new = open_stream(&shared, pb::WatchFlagsRequest::default()).await;
+        assert_eq!(keys(take(&mut new).await), ["a", "b"]);
     }
 }
