@@ -36,6 +36,12 @@ macro_rules! key {
                 Ok(Self(text.to_owned()))
             }
 
+            /// Parses the text as [`Self::parse`] does, without copying it.
+            pub fn parse_owned(text: String) -> Result<Self, Violation> {
+                $check(&text)?;
+                Ok(Self(text))
+            }
+
             /// Returns the text.
             pub fn as_str(&self) -> &str {
                 &self.0
@@ -58,7 +64,7 @@ macro_rules! key {
             type Error = String;
 
             fn try_from(text: String) -> Result<Self, String> {
-                Self::parse(&text).map_err(|violation| violation.description)
+                Self::parse_owned(text).map_err(|violation| violation.description)
             }
         }
     };

@@ -40,7 +40,7 @@ pub(crate) async fn flags(
     let identity = subject(view, who.as_ref(), known.as_deref());
     let evaluation = view.content.ruleset.evaluate(identity.as_ref());
     let selection = selection.as_deref();
-    let mut response = MessageWriter::default();
+    let mut response = MessageWriter::with_capacity(view.usual_bytes(selection) + FIELDS_BYTES);
     view.write_flags(&mut response, 1, &evaluation, selection);
     response.fields(&pb::EvaluateFlagsResponse {
         revision: session.snapshot.revision,
@@ -116,7 +116,7 @@ pub(crate) async fn batch(
 
     let seen = session.seen();
     let missing_features = session.view().missing(selection.as_deref());
-    let flags = subjects.len() * session.view().select(selection.as_deref()).len();
+    let flags = subjects.len() * session.view().count(selection.as_deref());
     let evaluate = move || evaluate_subjects(seen.view(), &selection, subjects);
     let mut response = if flags > shared.settings.large_batch_flags {
         shared.outside_of_requests(evaluate).await?
@@ -163,9 +163,10 @@ fn evaluate_subjects(
     subjects: Vec<Subject>,
 ) -> MessageWriter<pb::BatchEvaluateFlagsResponse> {
     use pb::batch_evaluate_flags_result::Result as Answer;
+    let usual_bytes = view.usual_bytes(selection.as_deref());
     let mut response = MessageWriter::default();
-    let mut result = MessageWriter::<pb::BatchEvaluateFlagsResult>::default();
-    let mut flags = MessageWriter::<pb::EvaluatedFlags>::default();
+    let mut result = MessageWriter::<pb::BatchEvaluateFlagsResult>::with_capacity(usual_bytes + FIELDS_BYTES);
+    let mut flags = MessageWriter::<pb::EvaluatedFlags>::with_capacity(usual_bytes);
     for (item_id, subject_or_error) in subjects {
         result.clear();
         match subject_or_error {

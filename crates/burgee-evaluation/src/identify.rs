@@ -55,7 +55,7 @@ pub(crate) async fn identify(
     let evaluation = view.content.ruleset.evaluate(Some(&identity));
     let evaluated = identity.traits.iter();
     let selection = selection.as_deref();
-    let mut response = MessageWriter::default();
+    let mut response = MessageWriter::with_capacity(view.usual_bytes(selection));
     response.fields(&pb::IdentifyResponse {
         traits: evaluated.filter_map(|(key, value)| Some((key.to_owned(), value?.into()))).collect(),
         identifier: identifier.clone(),

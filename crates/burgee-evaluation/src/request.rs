@@ -76,7 +76,7 @@ impl Checks {
             self.add("identity.hashing_key", description);
         }
         let traits = self.traits(traits, "identity.traits");
-        let identifier = self.take(Identifier::parse(&identifier), "identity.identifier")?;
+        let identifier = self.take(Identifier::parse_owned(identifier), "identity.identifier")?;
         let hashing_key = Some(hashing_key).filter(|key| !key.is_empty());
         Some(Who { identifier, traits, ignore_stored_traits, hashing_key })
     }

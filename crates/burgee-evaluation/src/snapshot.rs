@@ -71,6 +71,8 @@ pub(crate) struct Content {
     /// The answers for all flags, by [`OutcomeId`](burgee_core::engine::OutcomeId); empty for those that are hidden because
     /// they are disabled.
     pub(crate) flags: Parts,
+    /// What the answers for all flags take without an identity, as fields of a message.
+    pub(crate) flags_bytes: usize,
     /// The answers for segments that match, by index.
     pub(crate) segments: Parts,
     /// Features that were deleted, and when.
@@ -114,6 +116,9 @@ impl Content {
         let is_entangled = rules.segments.iter().any(|segment| look_at_flags(&segment.rules));
         let ruleset = Ruleset::compile(rules);
         let flags = Parts::of_flags(&ruleset, hide_disabled_flags);
+        let nobody = ruleset.evaluate(None);
+        let own = (0..ruleset.features().len()).map(|feature| flags.get(nobody.outcome_id(feature).index()));
+        let flags_bytes = own.map(|part| part.len() + 1).sum();
         let segments = Parts::of_segments(&ruleset);
         let (sights, ids) = Sight::compile(&keys, &ruleset, revision, before);
         Self {
@@ -131,6 +136,7 @@ impl Content {
             is_entangled,
             ruleset,
             flags,
+            flags_bytes,
             segments,
             messages: SharedMessages::default(),
             sights,

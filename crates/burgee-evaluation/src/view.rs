@@ -39,13 +39,28 @@ impl<'a> View<'a> {
         }
     }
 
+    /// Returns how many features are selected, at most.
+    pub(crate) fn count(self, selection: Option<&[FeatureKey]>) -> usize {
+        selection.map_or_else(|| self.content.ruleset.features().len(), <[_]>::len)
+    }
+
+    /// Returns how many bytes the answers for the features selected take, usually: as many as without an identity, and an eighth
+    /// for what decided.
+    pub(crate) fn usual_bytes(self, selection: Option<&[FeatureKey]>) -> usize {
+        let all = self.content.flags_bytes;
+        let features = self.content.ruleset.features().len().max(1);
+        let selected = all * self.count(selection).min(features) / features;
+        selected + selected / 8
+    }
+
     /// Returns those of the features selected that do not exist, or that the caller may not see.
     pub(crate) fn missing(self, selection: Option<&[FeatureKey]>) -> Vec<String> {
         let keys = selection.into_iter().flatten();
         keys.filter(|key| self.find(key.as_str()).is_none()).map(ToString::to_string).collect()
     }
 
-    /// Returns the answer for a flag as an item of [`Parts`](crate::parts::Parts): empty, if the flag is hidden because it is disabled.
+    /// Returns the answer for a flag as an item of [`Parts`](crate::parts::Parts): empty, if the flag is hidden because it is
+    /// disabled.
     #[inline]
     pub(crate) fn flag_part(self, evaluation: &Evaluation<'_>, index: usize) -> &'a [u8] {
         self.content.flags.get(evaluation.outcome_id(index).index())
