@@ -7,6 +7,7 @@ pub mod issuer;
 pub mod metrics;
 pub mod postgres;
 mod postgres_install;
+pub mod proxy;
 pub mod secrets;
 pub mod server;
 pub mod tools;

@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
+use sha2::{Digest as _, Sha256};
 
 use crate::Result;
 use crate::access::{
@@ -365,6 +366,52 @@ pub struct IdentityWrite {
     pub now: DateTime<Utc>,
 }
 
+/// How news name an identity within its environment: 64 bits of the SHA-256 of its identifier. Two identities may share
+/// one; news of either then concern both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct IdentityMark(pub u64);
+
+impl IdentityMark {
+    /// Returns the mark of an identity.
+    pub fn of(identifier: &Identifier) -> Self {
+        let [a, b, c, d, e, f, g, h, ..]: [u8; 32] = Sha256::digest(identifier.as_str().as_bytes()).into();
+        Self(u64::from_be_bytes([a, b, c, d, e, f, g, h]))
+    }
+}
+
+/// The number of no batch: what people write by the management API.
+pub const NO_BATCH: u64 = 0;
+
+/// What is told of writes of identities.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum IdentityNews {
+    /// Identities of an environment were created, changed or deleted.
+    Written {
+        /// The environment.
+        environment: EnvironmentRef,
+        /// Which ones.
+        marks: Vec<IdentityMark>,
+        /// The number that [`IdentityStore::identify`] was given, or [`NO_BATCH`].
+        batch: u64,
+    },
+    /// An environment was deleted with all its identities.
+    Gone(EnvironmentRef),
+    /// The answer to [`IdentityListener::beat`] with this number.
+    Beat(u64),
+    /// Any identity may have been written.
+    Unknown,
+}
+
+/// Listens to writes of identities, in the order of their commits. What is told can be read.
+#[async_trait]
+pub trait IdentityListener: Send {
+    /// Waits for the next news; may be dropped half-way. After an error, news are lost and the listener is of no more use.
+    async fn next(&mut self) -> Result<IdentityNews>;
+    /// Has the database send a beat to this listener alone. When it arrives, everything that was committed before this
+    /// was called has been told. After an error, the listener is of no more use.
+    async fn beat(&mut self, number: u64) -> Result<()>;
+}
+
 /// Identities, as the evaluation service reads and writes them.
 #[async_trait]
 pub trait IdentityStore: Send + Sync {
@@ -374,8 +421,14 @@ pub trait IdentityStore: Send + Sync {
         environment: EnvironmentRef,
         identifiers: &[Identifier],
     ) -> Result<Vec<Option<StoredIdentity>>>;
-    /// Makes all the writes durable, or none; several of one identity apply in their order. Answers for each: the
+    /// Makes writes durable, each as a whole; several of one identity apply in their order. Answers for each: the
     /// identity as stored then, or the limit (`traits_per_identity`) that it would pass, or that its environment is
-    /// gone; those are left out.
-    async fn identify(&self, writes: &[IdentityWrite]) -> Result<Vec<Result<StoredIdentity>>>;
+    /// gone; those are left out. Listeners are told of those that were written, with the number of the batch, before
+    /// this returns. An error leaves open which of them were written; repeating them does no harm.
+    async fn identify(&self, writes: &[IdentityWrite], batch: u64) -> Result<Vec<Result<StoredIdentity>>>;
+    /// Returns a listener to writes of identities, which misses none that commits after this returned; `None` if the
+    /// database tells nobody.
+    async fn identity_listener(&self) -> Result<Option<Box<dyn IdentityListener>>> {
+        Ok(None)
+    }
 }

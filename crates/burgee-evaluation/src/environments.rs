@@ -25,6 +25,9 @@ use crate::snapshot::{Content, Snapshot};
 /// Environments of more flags and segments than this are compiled outside of the threads that serve requests.
 const LARGE_ENVIRONMENT: usize = 100;
 
+/// A read of stored traits that took longer makes an old answer.
+const SLOW_READ: Duration = Duration::from_secs(1);
+
 /// The environments that are held. They are read when somebody first asks, and forgotten when nobody does any more.
 pub(crate) struct Environments {
     /// The database.
@@ -125,6 +128,11 @@ impl Environments {
     /// Returns an age, if news of that age are too old.
     pub(crate) fn old(&self, age: Duration) -> Option<Duration> {
         Some(age).filter(|age| *age > self.settings.stale_after())
+    }
+
+    /// Returns an age, if stored traits of that age are older than they may be without a word.
+    pub(crate) fn old_traits(&self, age: Duration) -> Option<Duration> {
+        Some(age).filter(|age| *age > self.settings.identity_staleness.max(SLOW_READ))
     }
 
     /// Asks the database, for no longer than the settings say.

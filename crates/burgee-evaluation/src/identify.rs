@@ -3,7 +3,7 @@
 use burgee_core::Result;
 use burgee_core::identity::{Trait, TraitChanges};
 use burgee_core::name::{Identifier, TraitKey};
-use burgee_core::store::IdentityWrite;
+use burgee_core::store::{EnvironmentRef, IdentityWrite};
 use burgee_core::{Error, Violation};
 use burgee_proto::encoded::Encoded;
 use burgee_proto::evaluation::v1 as pb;
@@ -84,16 +84,36 @@ async fn write(
         true => changes(traits, transient_traits)?,
         false => TraitChanges::default(),
     };
+    if let Some(known) = unchanged(shared, environment, identifier, &changes).await {
+        return Ok(known);
+    }
     let write = IdentityWrite { environment, identifier: identifier.clone(), changes, now: Utc::now() };
-    let written = match shared.writer.identify(write).await {
+    match shared.writer.identify(write).await {
         // The environment was deleted, and its keys with it.
-        Err(Error::NotFound { .. }) => return Err(Refusal::Unknown.into()),
-        written => written?,
-    };
-    let known = Arc::new(written);
-    // The answer is what was stored then, even if something newer is known by now.
-    shared.identities.remember(environment, identifier, &known);
-    Ok(known)
+        Err(Error::NotFound { .. }) => Err(Refusal::Unknown.into()),
+        // What was stored then, even if something newer is known by now.
+        written => written,
+    }
+}
+
+/// Returns the identity if it is stored as it would be after the changes, so that nothing is to be written.
+///
+/// What is remembered only says whether asking is worth it: another replica may have written since, and then this write,
+/// which is the later one, must not be left out. So what is stored after the call began decides.
+async fn unchanged(
+    shared: &Shared,
+    environment: EnvironmentRef,
+    identifier: &Identifier,
+    changes: &TraitChanges,
+) -> Option<Arc<Known>> {
+    shared.identities.guess(environment, identifier).filter(|known| known.has(changes))?;
+    // If it cannot be read, writing fails as well, and says why.
+    let known = shared.identities.read_now(environment, identifier).await.ok()?;
+    let is_unchanged = known.has(changes);
+    is_unchanged.then(|| {
+        shared.settings.metrics.note_unchanged();
+        known
+    })
 }
 
 /// Returns the changes that are to be stored.

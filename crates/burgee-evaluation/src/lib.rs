@@ -4,7 +4,8 @@
 //!
 //! The environments in use are held as immutable, compiled snapshots. A follower replaces them when the database says
 //! that something was written (see `follower`). A call finds its snapshot by the hash of its key, evaluates, and is done:
-//! no lock is held across a wait, and the database is not asked, unless stored traits count.
+//! no lock is held across a wait, and the database is not asked, unless stored traits count that are not known to be fresh
+//! (see `identities` and `news`).
 //!
 //! # While the database is away
 //!
@@ -24,6 +25,7 @@ mod deadline;
 mod digest;
 mod environments;
 mod evaluate;
+mod flights;
 mod follower;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
@@ -34,6 +36,7 @@ mod identities;
 mod message_writer;
 mod metrics;
 mod moment;
+mod news;
 mod outcome;
 mod parts;
 #[cfg(test)]
@@ -111,11 +114,12 @@ impl Evaluation {
         let environments =
             Arc::new(Environments::new(feed, Arc::clone(&settings), tasks.clone(), shutdown.clone()));
         let (identities_read, reads) =
-            Identities::new(Arc::clone(&identities), Arc::clone(&environments), Arc::clone(&settings));
-        let (writer, writes) = Writer::new(identities, Arc::clone(&settings), shutdown.clone());
+            Identities::new(identities, Arc::clone(&environments), Arc::clone(&settings));
+        let identities = Arc::new(identities_read);
+        let (writer, writes) = Writer::new(Arc::clone(&identities), Arc::clone(&settings), shutdown.clone());
         let shared = Arc::new(Shared {
             environments: Arc::clone(&environments),
-            identities: Arc::new(identities_read),
+            identities,
             writer,
             requests: limiter(&settings),
             streams: Arc::new(Streams::new(settings.metrics.streams_open.clone())),
@@ -127,6 +131,7 @@ impl Evaluation {
         let (ready_sender, ready) = watch::channel(false);
         tasks.spawn(follower::listen(Arc::clone(&environments), shutdown.clone()));
         tasks.spawn(follower::follow(environments, ready_sender, shutdown.clone()));
+        tasks.spawn(news::listen(Arc::clone(&shared.identities), shutdown.clone()));
         tasks.spawn(writes.run());
         tasks.spawn(Arc::clone(&shared.identities).read_until(shutdown, tasks.clone(), reads));
         tasks.close();

@@ -16,6 +16,9 @@ use crate::moment::Moment;
 #[derive(Clone, Debug, Default)]
 pub struct Metrics {
     requests_limited: Counter,
+    identities_remembered: Counter,
+    identities_not_remembered: Counter,
+    identities_unchanged: Counter,
     pub(crate) streams_open: Gauge,
     pub(crate) environments_held: Gauge,
     database: DatabaseAge,
@@ -30,6 +33,21 @@ impl Metrics {
             "Requests refused because their key had made too many",
             self.requests_limited.clone(),
         );
+        registry.register(
+            "identities_remembered",
+            "Stored traits that were used without asking the database",
+            self.identities_remembered.clone(),
+        );
+        registry.register(
+            "identities_not_remembered",
+            "Stored traits that the database was asked for",
+            self.identities_not_remembered.clone(),
+        );
+        registry.register(
+            "identities_unchanged",
+            "Calls of Identify that had nothing to write",
+            self.identities_unchanged.clone(),
+        );
         registry.register("streams_open", "Streams that are open", self.streams_open.clone());
         registry.register(
             "environments_held",
@@ -42,6 +60,19 @@ impl Metrics {
     /// Counts a request that was refused because its key had made too many.
     pub(crate) fn note_limited(&self) {
         self.requests_limited.inc();
+    }
+
+    /// Counts an identity that was needed.
+    pub(crate) fn note_identity(&self, is_remembered: bool) {
+        match is_remembered {
+            true => self.identities_remembered.inc(),
+            false => self.identities_not_remembered.inc(),
+        };
+    }
+
+    /// Counts a call of Identify that had nothing to write.
+    pub(crate) fn note_unchanged(&self) {
+        self.identities_unchanged.inc();
     }
 
     /// Says where it stands when the database was last reached.

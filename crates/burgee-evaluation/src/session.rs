@@ -155,7 +155,9 @@ impl Session {
         // Traits that were read took their time.
         let now = known.map_or(self.now, |_| Instant::now());
         let read = known.map_or(Duration::ZERO, |known| known.age(now));
-        stale_for(&self.slot, &self.environments, now).max(self.environments.old(read)).map(time::duration)
+        stale_for(&self.slot, &self.environments, now)
+            .max(self.environments.old_traits(read))
+            .map(time::duration)
     }
 }
 

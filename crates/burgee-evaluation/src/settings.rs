@@ -39,6 +39,8 @@ pub struct Settings {
     pub streams_per_connection: usize,
     /// Identities that one batch writes.
     pub identify_batch: usize,
+    /// Batches of identities that are written at once; more than the store has connections for them are of no use.
+    pub identify_batches: usize,
     /// The longest that a batch waits to fill up while callers are many; a lone caller never waits.
     pub identify_linger: Duration,
     /// Identities that wait to be written.
@@ -51,8 +53,11 @@ pub struct Settings {
     pub identity_read_queue: usize,
     /// How long a call waits for stored traits.
     pub identity_read_timeout: Duration,
-    /// The size of the cache of identities, which is asked while the database is away.
+    /// The size of the cache of identities.
     pub identity_cache_bytes: u64,
+    /// How long ago a write of an identity may have been answered, by whichever process, without being seen: for so long,
+    /// what is remembered is used without asking the database. Zero: the database is always asked.
+    pub identity_staleness: Duration,
     /// Unknown keys that are remembered, so that the database is not asked again at once.
     pub unknown_keys: usize,
     /// For how long an unknown key is remembered.
@@ -85,6 +90,7 @@ impl Default for Settings {
             streams_per_key: 50_000,
             streams_per_connection: 10_000,
             identify_batch: 200,
+            identify_batches: 2,
             identify_linger: Duration::from_millis(2),
             identify_queue: 10_000,
             identify_timeout: Duration::from_secs(10),
@@ -92,6 +98,7 @@ impl Default for Settings {
             identity_read_queue: 10_000,
             identity_read_timeout: Duration::from_secs(2),
             identity_cache_bytes: 64 * 1024 * 1024,
+            identity_staleness: Duration::from_secs(1),
             unknown_keys: 10_000,
             unknown_key_ttl: Duration::from_secs(1),
             key_lookups: 32,

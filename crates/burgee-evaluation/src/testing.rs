@@ -246,7 +246,7 @@ impl IdentityStore for Away {
         Err(database_unavailable("away"))
     }
 
-    async fn identify(&self, _: &[IdentityWrite]) -> Result<Vec<Result<StoredIdentity>>> {
+    async fn identify(&self, _: &[IdentityWrite], _: u64) -> Result<Vec<Result<StoredIdentity>>> {
         Err(database_unavailable("away"))
     }
 }

@@ -1,5 +1,7 @@
 //! The rows of batches of identities, the same for both databases.
 
+use std::collections::BTreeMap;
+
 use burgee_core::value::TraitValue;
 use chrono::{DateTime, Utc};
 use sqlx::types::Json;
@@ -16,7 +18,7 @@ pub(crate) struct IdentityKey {
     pub(crate) created_at: DateTime<Utc>,
 }
 
-/// One trait of a stored identity, or a stored identity without traits.
+/// A stored identity.
 #[derive(sqlx::FromRow)]
 pub(crate) struct IdentityRow {
     /// The environment.
@@ -25,20 +27,16 @@ pub(crate) struct IdentityRow {
     pub(crate) identity_hash: Vec<u8>,
     /// See [`burgee_core::identity::Identity::hashing_key`].
     pub(crate) hashing_key: Option<String>,
-    /// The trait's key.
-    pub(crate) key: Option<String>,
-    /// The trait's value.
-    pub(crate) value: Option<Json<TraitValue>>,
+    /// The traits, by key.
+    pub(crate) traits: Json<BTreeMap<String, TraitValue>>,
 }
 
-/// A trait to set, or to remove.
-pub(crate) struct TraitRow {
+/// All traits that an identity is to have.
+pub(crate) struct TraitsRow {
     /// The environment.
     pub(crate) environment: i64,
     /// The hash of the identity's identifier.
     pub(crate) hash: Vec<u8>,
-    /// The trait's key.
-    pub(crate) key: String,
-    /// The value; `None` when the trait is removed.
-    pub(crate) value: Option<TraitValue>,
+    /// The traits, by key.
+    pub(crate) traits: BTreeMap<String, TraitValue>,
 }

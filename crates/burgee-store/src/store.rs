@@ -22,8 +22,8 @@ use burgee_core::organisation::{Group, GroupMember, Invitation, Member, Organisa
 use burgee_core::project::{Environment, Project};
 use burgee_core::segment::Segment;
 use burgee_core::store::{
-    ChangeOrder, EnvironmentRef, FlagFeed, FlagStore, GrantFilter, IdentityFilter, IdentityStore,
-    IdentityWrite, LoadedEnvironment, LogState, Page, ProjectRef, StoredIdentity, Wakeups,
+    ChangeOrder, EnvironmentRef, FlagFeed, FlagStore, GrantFilter, IdentityFilter, IdentityListener,
+    IdentityStore, IdentityWrite, LoadedEnvironment, LogState, Page, ProjectRef, StoredIdentity, Wakeups,
 };
 use burgee_core::trust::TrustRelationship;
 use chrono::{DateTime, Utc};
@@ -383,7 +383,11 @@ impl IdentityStore for Store {
         on!(self, database => database.stored_identities(environment, identifiers).await)
     }
 
-    async fn identify(&self, writes: &[IdentityWrite]) -> Result<Vec<Result<StoredIdentity>>> {
-        on!(self, database => database.identify(writes).await)
+    async fn identify(&self, writes: &[IdentityWrite], batch: u64) -> Result<Vec<Result<StoredIdentity>>> {
+        on!(self, database => database.identify(writes, batch).await)
+    }
+
+    async fn identity_listener(&self) -> Result<Option<Box<dyn IdentityListener>>> {
+        on!(self, database => database.identity_listener().await)
     }
 }

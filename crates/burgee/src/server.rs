@@ -302,6 +302,7 @@ fn evaluation_settings(
         poll_interval: Duration::from_millis(settings.poll_interval_ms),
         max_message_bytes: settings.max_message_bytes(),
         max_deadline: settings.max_deadline(),
+        identity_staleness: Duration::from_millis(settings.identity_staleness_ms),
         streams_per_connection: usize::try_from(settings.streams_per_connection).unwrap_or(usize::MAX),
         streams_per_key: usize::try_from(settings.streams_per_key).unwrap_or(usize::MAX),
         requests_per_key_per_second: settings.requests_per_key_per_second,

@@ -50,6 +50,10 @@ pub struct Given {
     /// Asks the database this often for what notifications may have missed [default: 1000].
     #[arg(long, env = "BURGEE_POLL_INTERVAL_MS", value_name = "MS")]
     pub poll_interval_ms: Option<u64>,
+    /// How long ago a write of an identity may have been answered by another replica without being seen; 0 asks the database
+    /// for every identity (SQLite always does) [default: 1000].
+    #[arg(long, env = "BURGEE_IDENTITY_STALENESS_MS", value_name = "MS")]
+    pub identity_staleness_ms: Option<u64>,
     /// Reports evaluation as not ready when the database has not been reached for this long [default: never].
     #[arg(long, env = "BURGEE_UNREADY_WHEN_STALE_FOR_MS", value_name = "MS")]
     pub unready_when_stale_for_ms: Option<u64>,
@@ -193,6 +197,7 @@ pub struct ServerSettings {
     pub read_connections: u32,
     pub write_connections: u32,
     pub poll_interval_ms: u64,
+    pub identity_staleness_ms: u64,
     pub unready_when_stale_for_ms: Option<u64>,
     pub streams_per_connection: u32,
     pub streams_per_key: u32,
@@ -287,6 +292,7 @@ impl Given {
             read_connections: self.read_connections.or(lower.read_connections),
             write_connections: self.write_connections.or(lower.write_connections),
             poll_interval_ms: self.poll_interval_ms.or(lower.poll_interval_ms),
+            identity_staleness_ms: self.identity_staleness_ms.or(lower.identity_staleness_ms),
             unready_when_stale_for_ms: self.unready_when_stale_for_ms.or(lower.unready_when_stale_for_ms),
             streams_per_connection: self.streams_per_connection.or(lower.streams_per_connection),
             streams_per_key: self.streams_per_key.or(lower.streams_per_key),
@@ -329,6 +335,7 @@ impl From<Given> for ServerSettings {
             read_connections: given.read_connections.unwrap_or(10),
             write_connections: given.write_connections.unwrap_or(4),
             poll_interval_ms: given.poll_interval_ms.unwrap_or(1_000),
+            identity_staleness_ms: given.identity_staleness_ms.unwrap_or(1_000),
             unready_when_stale_for_ms: given.unready_when_stale_for_ms,
             streams_per_connection: given.streams_per_connection.unwrap_or(10_000),
             streams_per_key: given.streams_per_key.unwrap_or(50_000),

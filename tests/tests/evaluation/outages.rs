@@ -154,9 +154,9 @@ impl IdentityStore for Distant {
         self.store.stored_identities(environment, identifiers).await
     }
 
-    async fn identify(&self, writes: &[IdentityWrite]) -> Result<Vec<Result<StoredIdentity>>> {
+    async fn identify(&self, writes: &[IdentityWrite], batch: u64) -> Result<Vec<Result<StoredIdentity>>> {
         self.check()?;
-        self.store.identify(writes).await
+        self.store.identify(writes, batch).await
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use burgee_core::store::{ChangeOrder, FlagStore, IdentityStore, IdentityWrite};
+use burgee_core::store::{ChangeOrder, FlagStore, IdentityStore, IdentityWrite, NO_BATCH};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -132,7 +132,7 @@ async fn parallel_batches_of_the_same_identities_all_succeed(world: World) {
                         IdentityWrite { environment: dev, identifier, changes, now: now() }
                     })
                     .collect();
-                let outcomes = world.identities().identify(&writes).await.unwrap();
+                let outcomes = world.identities().identify(&writes, NO_BATCH).await.unwrap();
                 assert!(outcomes.iter().all(Result::is_ok));
             }
         });
@@ -161,7 +161,7 @@ async fn identities_are_written_while_their_environment_is_deleted(world: World)
                 let writes: Vec<_> = (0..40)
                     .map(|index| write(if index % 2 == 0 { dev } else { production }, index))
                     .collect();
-                let outcomes = world.store.identify(&writes).await.unwrap();
+                let outcomes = world.store.identify(&writes, NO_BATCH).await.unwrap();
                 assert!(
                     outcomes.iter().skip(1).step_by(2).all(Result::is_ok),
                     "the other environment is untouched"

@@ -1,10 +1,16 @@
 //! Identities and traits, as both services see them.
 
+use std::time::Duration;
+
 use burgee_core::Result;
+use burgee_core::change::Mutation;
 use burgee_core::identity::{Trait, TraitChanges};
 use burgee_core::limits::Limits;
 use burgee_core::name::TraitKey;
-use burgee_core::store::{EnvironmentRef, IdentityFilter, IdentityWrite, StoredIdentity};
+use burgee_core::store::{
+    EnvironmentRef, IdentityFilter, IdentityListener, IdentityMark, IdentityNews, IdentityWrite, NO_BATCH,
+    StoredIdentity,
+};
 use burgee_core::value::TraitValue;
 
 use crate::world::*;
@@ -23,6 +29,7 @@ both! {
     the_same_identifier_in_two_environments_is_two_identities,
     a_removed_key_that_is_also_set_stays,
     an_empty_batch_is_fine,
+    writes_of_identities_are_told_in_their_order,
 }
 
 fn text_traits(identity: &StoredIdentity) -> Vec<(&str, &str)> {
@@ -145,7 +152,7 @@ async fn trait_values_are_kept_to_the_last_bit(world: World) {
         })
         .collect();
     let write = identify(dev, "ada", TraitChanges { set, remove: Vec::new() });
-    let answered = world.identities().identify(&[write]).await.unwrap().remove(0).unwrap();
+    let answered = world.identities().identify(&[write], NO_BATCH).await.unwrap().remove(0).unwrap();
     let stored = stored(&world, dev, "ada").await.unwrap();
     assert_eq!(stored, answered);
     assert_eq!(stored.traits.into_iter().map(|(_, value)| value).collect::<Vec<_>>(), values);
@@ -157,11 +164,17 @@ async fn identify_creates_and_changes_many_at_once(world: World) {
     let names: Vec<String> = (0..200).map(|index| format!("user {index}")).collect();
     let set: Vec<IdentityWrite> =
         names.iter().map(|name| identify(dev, name, traits(&[("name", name), ("old", "1")], &[]))).collect();
-    assert!(world.identities().identify(&set).await.unwrap().iter().all(Result::is_ok));
+    assert!(world.identities().identify(&set, NO_BATCH).await.unwrap().iter().all(Result::is_ok));
     let change: Vec<IdentityWrite> =
         names.iter().rev().map(|name| identify(dev, name, traits(&[("new", "2")], &["old"]))).collect();
-    let answered: Vec<StoredIdentity> =
-        world.identities().identify(&change).await.unwrap().into_iter().map(Result::unwrap).collect();
+    let answered: Vec<StoredIdentity> = world
+        .identities()
+        .identify(&change, NO_BATCH)
+        .await
+        .unwrap()
+        .into_iter()
+        .map(Result::unwrap)
+        .collect();
     assert_eq!(text_traits(&answered[0]), [("name", "user 199"), ("new", "2")]);
 
     let wanted = ["user 7", "nobody", "user 0", "user 7"].map(identity);
@@ -182,8 +195,14 @@ async fn an_identity_that_is_twice_in_a_batch_is_written_in_order(world: World) 
         identify(dev, "bob", traits(&[("a", "9")], &[])),
         identify(dev, "ada", traits(&[("a", "2")], &["b"])),
     ];
-    let answers: Vec<StoredIdentity> =
-        world.identities().identify(&batch).await.unwrap().into_iter().map(Result::unwrap).collect();
+    let answers: Vec<StoredIdentity> = world
+        .identities()
+        .identify(&batch, NO_BATCH)
+        .await
+        .unwrap()
+        .into_iter()
+        .map(Result::unwrap)
+        .collect();
     assert_eq!(text_traits(&answers[0]), [("a", "1"), ("b", "1")]);
     assert_eq!(text_traits(&answers[2]), [("a", "2")]);
     assert_eq!(stored(&world, dev, "ada").await, Some(answers[2].clone()), "the later one wins");
@@ -193,7 +212,7 @@ async fn too_many_traits_fail_alone(world: World) {
     let world =
         world.with_environments().await.with_limits(Limits { traits_per_identity: 3, ..Default::default() });
     let dev = world.environment_ref("dev").await;
-    world.identities().identify(&[identify(dev, "bob", many(2))]).await.unwrap();
+    world.identities().identify(&[identify(dev, "bob", many(2))], NO_BATCH).await.unwrap();
     let batch = [
         identify(dev, "ada", many(4)),
         identify(dev, "bob", traits(&[("u", "1"), ("v", "1")], &[])),
@@ -201,7 +220,7 @@ async fn too_many_traits_fail_alone(world: World) {
         identify(dev, "eve", many(3)),
         identify(dev, "bob", traits(&[("v", "1")], &["w"])),
     ];
-    let answers = world.identities().identify(&batch).await.unwrap();
+    let answers = world.identities().identify(&batch, NO_BATCH).await.unwrap();
     let failed: Vec<bool> = answers.iter().map(Result::is_err).collect();
     assert_eq!(failed, [true, true, false, false, false]);
     for failed in answers.into_iter().take(2) {
@@ -221,10 +240,10 @@ async fn too_many_traits_fail_alone(world: World) {
 async fn a_limit_that_was_lowered_still_lets_traits_be_removed(world: World) {
     let world = world.with_environments().await;
     let dev = world.environment_ref("dev").await;
-    world.identities().identify(&[identify(dev, "ada", many(5))]).await.unwrap();
+    world.identities().identify(&[identify(dev, "ada", many(5))], NO_BATCH).await.unwrap();
     let world = world.with_limits(Limits { traits_per_identity: 3, ..Default::default() });
     let removal = identify(dev, "ada", traits(&[("t0", "y")], &["t1"]));
-    let answer = world.identities().identify(&[removal]).await.unwrap().remove(0).unwrap();
+    let answer = world.identities().identify(&[removal], NO_BATCH).await.unwrap().remove(0).unwrap();
     assert_eq!(answer.traits.len(), 4);
 }
 
@@ -233,7 +252,7 @@ async fn an_environment_that_is_gone_fails_alone(world: World) {
     let (dev, gone) = (world.environment_ref("dev").await, EnvironmentRef(1_000_000));
     let batch =
         [identify(gone, "ada", many(1)), identify(dev, "ada", many(1)), identify(gone, "bob", many(0))];
-    let mut answers = world.identities().identify(&batch).await.unwrap();
+    let mut answers = world.identities().identify(&batch, NO_BATCH).await.unwrap();
     check_missing(answers.remove(0), "1000000");
     answers.remove(0).unwrap();
     check_missing(answers.remove(0), "1000000");
@@ -247,8 +266,13 @@ async fn identify_keeps_the_hashing_key(world: World) {
     let name = identity_name("dev", "ada");
     world.flags().set_identity(&write(), &name, traits(&[], &[]), Some("77".to_owned())).await.unwrap();
     assert_eq!(stored(&world, dev, "ada").await.unwrap().hashing_key.as_deref(), Some("77"));
-    let answer =
-        world.identities().identify(&[identify(dev, "ada", many(2))]).await.unwrap().remove(0).unwrap();
+    let answer = world
+        .identities()
+        .identify(&[identify(dev, "ada", many(2))], NO_BATCH)
+        .await
+        .unwrap()
+        .remove(0)
+        .unwrap();
     assert_eq!(answer.hashing_key.as_deref(), Some("77"));
     assert_eq!(stored(&world, dev, "ada").await, Some(answer));
 }
@@ -260,7 +284,7 @@ async fn the_same_identifier_in_two_environments_is_two_identities(world: World)
         identify(production, "ada", traits(&[("in", "production")], &[])),
         identify(dev, "ada", traits(&[("in", "dev")], &[])),
     ];
-    world.identities().identify(&batch).await.unwrap();
+    world.identities().identify(&batch, NO_BATCH).await.unwrap();
     assert_eq!(text_traits(&stored(&world, dev, "ada").await.unwrap()), [("in", "dev")]);
     assert_eq!(text_traits(&stored(&world, production, "ada").await.unwrap()), [("in", "production")]);
 }
@@ -269,12 +293,68 @@ async fn a_removed_key_that_is_also_set_stays(world: World) {
     let world = world.with_environments().await;
     let dev = world.environment_ref("dev").await;
     let both = identify(dev, "ada", traits(&[("a", "1"), ("a", "2")], &["a"]));
-    let answer = world.identities().identify(&[both]).await.unwrap().remove(0).unwrap();
+    let answer = world.identities().identify(&[both], NO_BATCH).await.unwrap().remove(0).unwrap();
     assert_eq!(text_traits(&answer), [("a", "2")]);
 }
 
 async fn an_empty_batch_is_fine(world: World) {
     let world = world.with_environments().await;
-    assert!(world.identities().identify(&[]).await.unwrap().is_empty());
+    assert!(world.identities().identify(&[], NO_BATCH).await.unwrap().is_empty());
     assert_eq!(world.identities().stored_identities(EnvironmentRef(1), &[]).await.unwrap(), []);
+}
+
+/// How long news may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Takes news until a beat comes back; what came before it.
+async fn heard(listener: &mut dyn IdentityListener, number: u64) -> Vec<IdentityNews> {
+    listener.beat(number).await.unwrap();
+    let mut news = Vec::new();
+    loop {
+        match tokio::time::timeout(PATIENCE, listener.next()).await.unwrap().unwrap() {
+            IdentityNews::Beat(heard) => {
+                assert_eq!(heard, number);
+                return news;
+            }
+            told => news.push(told),
+        }
+    }
+}
+
+async fn writes_of_identities_are_told_in_their_order(world: World) {
+    let world = world.with_environments().await;
+    let (dev, production) = (world.environment_ref("dev").await, world.environment_ref("production").await);
+    let Some(mut listener) = world.identities().identity_listener().await.unwrap() else {
+        assert!(!world.is_postgres(), "only SQLite tells nobody");
+        return;
+    };
+    let mut other = world.identities().identity_listener().await.unwrap().unwrap();
+    let written = |environment, identifiers: &[&str], batch| IdentityNews::Written {
+        environment,
+        marks: identifiers.iter().map(|identifier| IdentityMark::of(&identity(identifier))).collect(),
+        batch,
+    };
+    assert_eq!(heard(&mut *listener, 1).await, []);
+    world.identities().identify(&[identify(dev, "ada", many(1))], 7).await.unwrap();
+    let removal = identify(dev, "ada", traits(&[], &["t0"]));
+    world.identities().identify(&[removal], 8).await.unwrap();
+    world.identities().identify(&[identify(production, "bob", many(1))], 9).await.unwrap();
+    let name = identity_name("dev", "ada");
+    world.flags().set_identity(&validation(), &name, many(1), None).await.unwrap();
+    world.flags().set_identity(&write(), &name, many(1), None).await.unwrap();
+    world.flags().delete_identity(&write(), &name).await.unwrap();
+    let environment = environment_name("production").environment;
+    world.write(Mutation::DeleteEnvironment { environment, etag: None }).await;
+    world.flags().delete_project(&write(), &shop(), true, None).await.unwrap();
+    let expected = [
+        written(dev, &["ada"], 7),
+        written(dev, &["ada"], 8),
+        written(production, &["bob"], 9),
+        written(dev, &["ada"], NO_BATCH),
+        written(dev, &["ada"], NO_BATCH),
+        IdentityNews::Gone(production),
+        IdentityNews::Gone(dev),
+    ];
+    assert_eq!(heard(&mut *listener, u64::MAX).await, expected);
+    assert_eq!(heard(&mut *other, 3).await, expected, "a beat is told to nobody else");
 }

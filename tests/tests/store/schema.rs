@@ -5,7 +5,8 @@ use std::str::FromStr;
 use burgee_core::access::{KeyKind, KeyScope, SecretHash, StoredSecret};
 use burgee_core::name::LogName;
 use burgee_core::organisation::Role;
-use burgee_core::store::ChangeOrder;
+use burgee_core::store::{ChangeOrder, LogState};
+use burgee_core::value::TraitValue;
 use burgee_store::{OpenError, Store, StoreOptions};
 use burgee_tests::postgres::Cluster;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor};
@@ -127,6 +128,14 @@ async fn what_version_1_holds_is_kept(world: World) {
             SELECT id, 'client', '', 'client_side', {}, '', {time}, 1 FROM environments", bytes("client")),
         format!("INSERT INTO requests (scope, request_id, digest, revision, created_at)
             VALUES ('server', 'r', {}, 0, {time})", bytes("r")),
+        format!("INSERT INTO identities (environment_id, identity_hash, identifier, created_at)
+            SELECT id, {}, 'eve', {time} FROM environments", bytes("eve")),
+        format!("INSERT INTO identities (environment_id, identity_hash, identifier, created_at)
+            SELECT id, {}, 'bob', {time} FROM environments", bytes("bob")),
+        format!("INSERT INTO traits (environment_id, identity_hash, key, value)
+            SELECT id, {}, 'age', '{{\"double\":0.30000000000000004}}' FROM environments", bytes("eve")),
+        format!("INSERT INTO traits (environment_id, identity_hash, key, value)
+            SELECT id, {}, 'plan', '{{\"string\":\"pro\"}}' FROM environments", bytes("eve")),
     ] {
         run(&old, &sql).await;
     }
@@ -152,6 +161,12 @@ async fn what_version_1_holds_is_kept(world: World) {
     let server = old.flags().log(&LogName::Server).await.unwrap();
     assert_eq!((server.oldest, server.newest), (1, 0));
     assert!(server.created_at > now());
+
+    let eve = old.flags().identity(&identity_name("dev", "eve")).await.unwrap();
+    let traits: Vec<_> = eve.traits.into_iter().map(|found| (found.key.to_string(), found.value)).collect();
+    let text = TraitValue::String("pro".to_owned());
+    assert_eq!(traits, [("age".to_owned(), TraitValue::Double(0.1 + 0.2)), ("plan".to_owned(), text)]);
+    assert!(old.flags().identity(&identity_name("dev", "bob")).await.unwrap().traits.is_empty());
 
     let created = old.flags().create_organisation(&request("r", 1), organisation("other")).await.unwrap();
     assert_eq!(created.etag, "1");

@@ -4,6 +4,8 @@ use burgee_core::store::Wakeup;
 use sqlx::types::Json;
 use sqlx::{PgConnection, Postgres};
 
+use super::news;
+
 /// The database.
 pub(crate) type Db = Postgres;
 
@@ -80,6 +82,20 @@ pub(crate) fn list<T>(items: T) -> Json<T> {
 pub(crate) async fn lock_users(connection: &mut PgConnection) -> sqlx::Result<()> {
     sqlx::query("LOCK TABLE users IN SHARE ROW EXCLUSIVE MODE").execute(connection).await?;
     Ok(())
+}
+
+/// Tells of identities that are written, given by environment and hash, when the transaction commits.
+pub(crate) async fn tell_written(
+    connection: &mut PgConnection,
+    batch: u64,
+    identities: &[(i64, &[u8])],
+) -> sqlx::Result<()> {
+    news::tell(connection, &news::written(batch, identities.iter().copied())).await
+}
+
+/// Tells of environments that are deleted with all their identities, when the transaction commits.
+pub(crate) async fn tell_gone(connection: &mut PgConnection, environments: &[i64]) -> sqlx::Result<()> {
+    news::tell(connection, &environments.iter().copied().map(news::gone).collect::<Vec<_>>()).await
 }
 
 /// Announces a write when its transaction commits.

@@ -3,6 +3,8 @@
 #[macro_use]
 mod dialect;
 mod bulk;
+mod identify;
+mod news;
 mod open;
 #[path = "../sql/mod.rs"]
 mod sql;

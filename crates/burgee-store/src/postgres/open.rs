@@ -4,13 +4,14 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use burgee_core::Result;
-use burgee_core::store::Wakeups;
+use burgee_core::store::{IdentityListener, Wakeups};
 use sqlx::migrate::Migrator;
 use sqlx::pool::PoolConnectionMetadata;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection, PgConnection, PgPool};
 
 use super::dialect::Announcer;
+use super::news;
 use super::sql::Backend;
 use super::wakeups::Listener;
 use crate::error::OpenError;
@@ -84,6 +85,11 @@ impl Backend {
     /// Returns a listener to writes.
     pub(crate) async fn wakeups(&self) -> Result<Box<dyn Wakeups>> {
         Ok(Box::new(Listener::start(self.connect.clone()).await?))
+    }
+
+    /// Returns a listener to writes of identities.
+    pub(crate) async fn identity_listener(&self) -> Result<Option<Box<dyn IdentityListener>>> {
+        Ok(Some(Box::new(news::Listener::start(&self.connect).await?)))
     }
 }
 

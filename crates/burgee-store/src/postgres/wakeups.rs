@@ -50,6 +50,14 @@ impl Listener {
 }
 
 async fn listen(options: &PgConnectOptions) -> sqlx::Result<PgListener> {
+    listening_connection(options, &[CHANNEL]).await
+}
+
+/// Connects, and listens to channels. A connection that is lost stays so.
+pub(super) async fn listening_connection(
+    options: &PgConnectOptions,
+    channels: &[&str],
+) -> sqlx::Result<PgListener> {
     let pool = PgPoolOptions::new()
         .max_connections(1)
         .max_lifetime(None)
@@ -59,7 +67,7 @@ async fn listen(options: &PgConnectOptions) -> sqlx::Result<PgListener> {
     let mut listener = PgListener::connect_with(&pool).await?;
     // It would connect again before it says that the connection was lost, and forget that if it were dropped meanwhile.
     listener.eager_reconnect(false);
-    listener.listen(CHANNEL).await?;
+    listener.listen_all(channels.iter().copied()).await?;
     Ok(listener)
 }
 

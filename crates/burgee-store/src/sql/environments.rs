@@ -9,7 +9,8 @@ use burgee_core::project::{Environment, EnvironmentPatch};
 use sqlx::QueryBuilder;
 use sqlx::types::Json;
 
-use super::super::dialect::Db;
+use super::super::dialect::{Db, list, tell_gone};
+use super::Connection;
 use super::environment_reads::{find_environment, identity_hashing_text};
 use super::feature_reads::all_features;
 use super::grants::grants_on_environment;
@@ -200,11 +201,26 @@ impl Write<'_> {
             .execute(&mut *self.tx)
             .await
             .map_err(storage)?;
+        tell_gone(&mut self.tx, &[id]).await.map_err(storage)?;
         self.touch(id);
         self.record(&name, Some(&resource), None)?;
         grants.iter().try_for_each(|grant| self.record_grant(Some(grant), None))?;
         Ok(resource)
     }
+}
+
+/// Tells that the environments of projects are about to be deleted with all their identities.
+pub(super) async fn tell_environments_gone(connection: &mut Connection, projects: &[i64]) -> Result<()> {
+    let environments: Vec<i64> = sqlx::query_scalar(concat!(
+        "SELECT id FROM environments WHERE project_id IN ",
+        integers!("$1"),
+        " ORDER BY id"
+    ))
+    .bind(list(projects))
+    .fetch_all(&mut *connection)
+    .await
+    .map_err(storage)?;
+    tell_gone(connection, &environments).await.map_err(storage)
 }
 
 fn patched(before: &Environment, patch: &EnvironmentPatch) -> Environment {

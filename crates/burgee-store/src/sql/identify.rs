@@ -10,8 +10,8 @@ use burgee_core::value::TraitValue;
 use burgee_core::{Error, Result};
 use sqlx::types::Json;
 
-use super::super::bulk::{self, IdentityKey, IdentityRow, TraitRow};
-use super::super::dialect::BEGIN_WRITE;
+use super::super::bulk::{self, IdentityKey, IdentityRow, TraitsRow};
+use super::super::dialect::{BEGIN_WRITE, tell_written};
 use super::write::microseconds;
 use super::{Backend, Connection};
 use crate::error::storage;
@@ -20,7 +20,7 @@ use crate::retry::retrying;
 
 /// An identity while it is read and changed.
 #[derive(Clone, Debug, Default, PartialEq)]
-struct Held {
+pub(crate) struct Held {
     hashing_key: Option<String>,
     traits: BTreeMap<String, TraitValue>,
 }
@@ -46,10 +46,15 @@ impl Backend {
         Ok(hashes.into_iter().map(stored).collect())
     }
 
-    pub(crate) async fn identify(&self, writes: &[IdentityWrite]) -> Result<Vec<Result<StoredIdentity>>> {
+    /// Reads, changes and writes identities in a transaction.
+    pub(crate) async fn identify_in_order(
+        &self,
+        writes: &[IdentityWrite],
+        batch: u64,
+    ) -> Result<Vec<Result<StoredIdentity>>> {
         retrying(|| async move {
             let mut tx = self.identities.begin_with(BEGIN_WRITE).await.map_err(storage)?;
-            let outcomes = identify_in(&mut tx, &self.limits, writes).await?;
+            let outcomes = identify_in(&mut tx, &self.limits, writes, batch).await?;
             tx.commit().await.map_err(storage)?;
             Ok(outcomes)
         })
@@ -57,27 +62,37 @@ impl Backend {
     }
 }
 
-/// The key of an identity's rows: environment and hash.
-type Key = (i64, Vec<u8>);
+/// The key of an identity's row: environment and hash.
+pub(crate) type Key = (i64, Vec<u8>);
+
+/// Returns the keys of the identities that are written.
+pub(crate) fn keys(writes: &[IdentityWrite]) -> Vec<Key> {
+    writes.iter().map(|write| (write.environment.0, identity_hash(&write.identifier))).collect()
+}
+
+/// Returns the row of an identity that a write may create.
+pub(crate) fn identity_key(key: &Key, write: &IdentityWrite) -> IdentityKey {
+    IdentityKey {
+        environment: key.0,
+        hash: key.1.clone(),
+        identifier: write.identifier.as_str().to_owned(),
+        created_at: microseconds(write.now),
+    }
+}
 
 /// Applies the writes in their order, within a transaction.
 pub(super) async fn identify_in(
     connection: &mut Connection,
     limits: &Limits,
     writes: &[IdentityWrite],
+    batch: u64,
 ) -> Result<Vec<Result<StoredIdentity>>> {
-    let keys: Vec<Key> =
-        writes.iter().map(|write| (write.environment.0, identity_hash(&write.identifier))).collect();
+    let keys = keys(writes);
     // In the order of keys, which every writer keeps, so that no two wait for each other.
     let mut identities: BTreeMap<&Key, IdentityKey> = BTreeMap::new();
     for (key, write) in keys.iter().zip(writes) {
         if !is_too_large(&write.changes, limits) {
-            identities.entry(key).or_insert_with(|| IdentityKey {
-                environment: key.0,
-                hash: key.1.clone(),
-                identifier: write.identifier.as_str().to_owned(),
-                created_at: microseconds(write.now),
-            });
+            identities.entry(key).or_insert_with(|| identity_key(key, write));
         }
     }
     let identities: Vec<IdentityKey> = identities.into_values().collect();
@@ -89,26 +104,26 @@ pub(super) async fn identify_in(
     for (key, write) in keys.iter().zip(writes) {
         outcomes.push(apply(after.get_mut(key), write, limits));
     }
-    store(connection, &before, &after).await?;
+    store(connection, before, after).await?;
+    let told: Vec<(i64, &[u8])> =
+        identities.iter().map(|identity| (identity.environment, &*identity.hash)).collect();
+    tell_written(connection, batch, &told).await.map_err(storage)?;
     Ok(outcomes)
 }
 
 /// Says whether the changes pass the limit by themselves, so that not even a new identity can have them.
-fn is_too_large(changes: &TraitChanges, limits: &Limits) -> bool {
+pub(crate) fn is_too_large(changes: &TraitChanges, limits: &Limits) -> bool {
     let keys: BTreeSet<&str> = changes.set.iter().map(|changed| changed.key.as_str()).collect();
     keys.len() > limits.traits_per_identity
 }
 
-fn gather(rows: Vec<IdentityRow>) -> BTreeMap<Key, Held> {
-    let mut identities: BTreeMap<Key, Held> = BTreeMap::new();
-    for row in rows {
-        let held = identities.entry((row.environment_id, row.identity_hash)).or_default();
-        held.hashing_key = row.hashing_key;
-        if let (Some(key), Some(Json(value))) = (row.key, row.value) {
-            held.traits.insert(key, value);
-        }
-    }
-    identities
+/// Returns identities by their keys.
+pub(crate) fn gather(rows: Vec<IdentityRow>) -> BTreeMap<Key, Held> {
+    let held = |row| {
+        let IdentityRow { environment_id, identity_hash, hashing_key, traits: Json(traits) } = row;
+        ((environment_id, identity_hash), Held { hashing_key, traits })
+    };
+    rows.into_iter().map(held).collect()
 }
 
 /// Applies one write: what is removed goes first, so that a key that is also set stays.
@@ -138,28 +153,14 @@ fn apply(held: Option<&mut Held>, write: &IdentityWrite, limits: &Limits) -> Res
 /// Writes what differs.
 async fn store(
     connection: &mut Connection,
-    before: &BTreeMap<Key, Held>,
-    after: &BTreeMap<Key, Held>,
+    before: BTreeMap<Key, Held>,
+    after: BTreeMap<Key, Held>,
 ) -> Result<()> {
-    let (mut removed, mut set) = (Vec::new(), Vec::new());
-    for ((key, former), held) in before.iter().zip(after.values()) {
-        let (environment, hash) = key;
-        let row = |key: &String, value: Option<&TraitValue>| TraitRow {
-            environment: *environment,
-            hash: hash.clone(),
-            key: key.clone(),
-            value: value.cloned(),
-        };
-        let gone = former.traits.keys().filter(|key| !held.traits.contains_key(*key));
-        removed.extend(gone.map(|key| row(key, None)));
-        let changed = held.traits.iter().filter(|(key, value)| former.traits.get(*key) != Some(*value));
-        set.extend(changed.map(|(key, value)| row(key, Some(value))));
-    }
-    if !removed.is_empty() {
-        bulk::remove_traits(connection, &removed).await.map_err(storage)?;
-    }
-    if !set.is_empty() {
-        bulk::set_traits(connection, &set).await.map_err(storage)?;
+    let differ = before.into_values().zip(after).filter(|(before, (_, after))| before != after);
+    let row = |(environment, hash), after: Held| TraitsRow { environment, hash, traits: after.traits };
+    let rows: Vec<TraitsRow> = differ.map(|(_, (key, after))| row(key, after)).collect();
+    if !rows.is_empty() {
+        bulk::set_traits(connection, &rows).await.map_err(storage)?;
     }
     Ok(())
 }

@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use burgee_core::change::WriteContext;
 use burgee_core::identity::{Identity, Trait, TraitChanges};
 use burgee_core::name::{EnvironmentName, Identifier, IdentityName, TraitKey};
-use burgee_core::store::{EnvironmentRef, IdentityFilter, IdentityWrite, Page};
+use burgee_core::store::{EnvironmentRef, IdentityFilter, IdentityWrite, NO_BATCH, Page};
 use burgee_core::value::TraitValue;
 use burgee_core::{Error, Result};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::types::Json;
 
+use super::super::dialect::tell_written;
 use super::environment_reads::environment_id;
 use super::identify::identify_in;
 use super::identity_overrides::overrides_of_identity;
@@ -22,33 +23,23 @@ use crate::error::{corrupt, storage, stored};
 use crate::hash::identity_hash;
 use crate::retry::retrying;
 
-/// One trait of an identity, or an identity without traits.
 #[derive(sqlx::FromRow)]
 struct IdentityRecord {
-    identity_hash: Vec<u8>,
     identifier: String,
     hashing_key: Option<String>,
     created_at: DateTime<Utc>,
-    key: Option<String>,
-    value: Option<Json<TraitValue>>,
+    traits: Json<BTreeMap<String, TraitValue>>,
 }
 
-/// Gathers the traits of each identity; the rows are in the order of identities.
-fn gather(environment: &EnvironmentName, records: Vec<IdentityRecord>) -> Result<Vec<Identity>> {
-    let mut identities: BTreeMap<Vec<u8>, Identity> = BTreeMap::new();
-    for record in records {
-        let IdentityRecord { identity_hash, identifier, hashing_key, created_at, key, value } = record;
-        let name = IdentityName {
-            environment: environment.clone(),
-            identifier: stored(Identifier::parse(&identifier))?,
-        };
-        let identity = identities.entry(identity_hash);
-        let identity = identity.or_insert(Identity { name, hashing_key, traits: Vec::new(), created_at });
-        if let (Some(key), Some(Json(value))) = (key, value) {
-            identity.traits.push(Trait { key: stored(TraitKey::parse(&key))?, value });
-        }
-    }
-    Ok(identities.into_values().collect())
+fn read_identity(environment: &EnvironmentName, record: IdentityRecord) -> Result<Identity> {
+    let IdentityRecord { identifier, hashing_key, created_at, traits: Json(traits) } = record;
+    let name = IdentityName {
+        environment: environment.clone(),
+        identifier: stored(Identifier::parse(&identifier))?,
+    };
+    let read = |(key, value): (String, _)| Ok(Trait { key: stored(TraitKey::parse(&key))?, value });
+    let traits = traits.into_iter().map(read).collect::<Result<_>>()?;
+    Ok(Identity { name, hashing_key, traits, created_at })
 }
 
 async fn find_identity(
@@ -56,18 +47,16 @@ async fn find_identity(
     environment: i64,
     name: &IdentityName,
 ) -> Result<Identity> {
-    let records: Vec<IdentityRecord> = sqlx::query_as(
-        "SELECT i.identity_hash, i.identifier, i.hashing_key, i.created_at, t.key, t.value
-        FROM identities i
-        LEFT JOIN traits t ON t.environment_id = i.environment_id AND t.identity_hash = i.identity_hash
-        WHERE i.environment_id = $1 AND i.identity_hash = $2 ORDER BY t.key",
+    let record: Option<IdentityRecord> = sqlx::query_as(
+        "SELECT identifier, hashing_key, created_at, traits FROM identities
+        WHERE environment_id = $1 AND identity_hash = $2",
     )
     .bind(environment)
     .bind(identity_hash(&name.identifier))
-    .fetch_all(connection)
+    .fetch_optional(connection)
     .await
     .map_err(storage)?;
-    gather(&name.environment, records)?.pop().ok_or_else(|| not_found("identity", name))
+    read_identity(&name.environment, record.ok_or_else(|| not_found("identity", name))?)
 }
 
 impl Backend {
@@ -87,15 +76,10 @@ impl Backend {
         let mut tx = self.snapshot().await?;
         let id = environment_id(&mut tx, environment).await?;
         let records: Vec<IdentityRecord> = sqlx::query_as(concat!(
-            "SELECT i.identity_hash, i.identifier, i.hashing_key, i.created_at, t.key, t.value
-            FROM (
-                SELECT environment_id, identity_hash, identifier, hashing_key, created_at FROM identities
-                WHERE environment_id = $1 AND identity_hash > $2 AND ($3 = '' OR ",
+            "SELECT identifier, hashing_key, created_at, traits FROM identities
+            WHERE environment_id = $1 AND identity_hash > $2 AND ($3 = '' OR ",
             contains!("identifier", "$3"),
-            ") ORDER BY identity_hash LIMIT $4
-            ) i
-            LEFT JOIN traits t ON t.environment_id = i.environment_id AND t.identity_hash = i.identity_hash
-            ORDER BY i.identity_hash, t.key",
+            ") ORDER BY identity_hash LIMIT $4",
         ))
         .bind(id)
         .bind(after.as_ref().map(identity_hash).unwrap_or_default())
@@ -104,7 +88,7 @@ impl Backend {
         .fetch_all(&mut *tx)
         .await
         .map_err(storage)?;
-        gather(environment, records)
+        records.into_iter().map(|record| read_identity(environment, record)).collect()
     }
 
     pub(crate) async fn set_identity(
@@ -139,7 +123,7 @@ impl Backend {
             changes: changes.clone(),
             now: context.now,
         };
-        let outcome = identify_in(&mut write.tx, &self.limits, &[identity_write]).await?.pop();
+        let outcome = identify_in(&mut write.tx, &self.limits, &[identity_write], NO_BATCH).await?.pop();
         outcome.ok_or_else(|| corrupt("a write of an identity has no outcome".to_owned()))??;
         if let Some(hashing_key) = hashing_key {
             sqlx::query(
@@ -175,12 +159,14 @@ impl Backend {
         let overrides = overrides_of_identity(&mut write.tx, environment, project, &name.identifier).await?;
         match &before {
             Some(before) => {
+                let hash = identity_hash(&name.identifier);
                 sqlx::query("DELETE FROM identities WHERE environment_id = $1 AND identity_hash = $2")
                     .bind(environment)
-                    .bind(identity_hash(&name.identifier))
+                    .bind(&hash)
                     .execute(&mut *write.tx)
                     .await
                     .map_err(storage)?;
+                tell_written(&mut write.tx, NO_BATCH, &[(environment, &hash)]).await.map_err(storage)?;
                 write.record(name, Some(&Recorded::from(before)), None)?;
             }
             None if overrides.is_empty() => return Err(not_found("identity", name)),

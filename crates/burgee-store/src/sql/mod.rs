@@ -26,7 +26,7 @@ mod flags;
 mod grants;
 mod group_members;
 mod groups;
-mod identify;
+pub(crate) mod identify;
 mod identities;
 mod identity_overrides;
 mod invitations;

@@ -11,6 +11,7 @@ use chrono::{DateTime, Utc};
 
 use super::account_write::AccountWrite;
 use super::entries::Entries;
+use super::environments::tell_environments_gone;
 use super::write::{Stored, entry, insert_change, microseconds, not_found, taken};
 use super::{Backend, Connection, rows};
 use crate::error::{storage, stored};
@@ -219,6 +220,8 @@ impl AccountWrite<'_> {
             }
             return Err(Error::InUse { name: name.to_string(), users, hidden: 0 });
         }
+        let numbers: Vec<i64> = projects.iter().map(|(project, _)| *project).collect();
+        tell_environments_gone(&mut self.tx, &numbers).await?;
         let log: Option<i64> = sqlx::query_scalar("SELECT id FROM logs WHERE organisation_id = $1")
             .bind(id)
             .fetch_optional(&mut *self.tx)

@@ -14,6 +14,7 @@ use chrono::{DateTime, Utc};
 
 use super::account_write::{AccountWrite, ensure_log, log_grants};
 use super::entries::Entries;
+use super::environments::tell_environments_gone;
 use super::grants::grants_on_project;
 use super::new_grants::grant_to_creator;
 use super::organisations::{check_etag, lock_organisation, organisation_id};
@@ -205,6 +206,7 @@ impl AccountWrite<'_> {
             check_unused(&mut self.tx, id, name).await?;
         }
         let grants = grants_on_project(&mut self.tx, id).await?;
+        tell_environments_gone(&mut self.tx, &[id]).await?;
         sqlx::query("DELETE FROM projects WHERE id = $1")
             .bind(id)
             .execute(&mut *self.tx)

@@ -6,7 +6,7 @@ use chrono::SecondsFormat;
 use sqlx::SqliteConnection;
 use sqlx::types::Json;
 
-pub(crate) use crate::rows::{IdentityKey, IdentityRow, TraitRow};
+pub(crate) use crate::rows::{IdentityKey, IdentityRow, TraitsRow};
 
 /// Creates the identities that are not there. Those whose environment is gone are left out.
 pub(crate) async fn create_and_lock(
@@ -38,11 +38,10 @@ pub(crate) async fn read(
 ) -> sqlx::Result<Vec<IdentityRow>> {
     // `CROSS JOIN` keeps the order of the tables: the planner would go through all identities for each of the batch.
     sqlx::query_as(
-        "SELECT i.environment_id, i.identity_hash, i.hashing_key, t.key, t.value
+        "SELECT i.environment_id, i.identity_hash, i.hashing_key, i.traits
         FROM json_each($1) AS given
         CROSS JOIN identities i
-            ON i.environment_id = given.value ->> 0 AND i.identity_hash = unhex(given.value ->> 1)
-        LEFT JOIN traits t ON t.environment_id = i.environment_id AND t.identity_hash = i.identity_hash",
+            ON i.environment_id = given.value ->> 0 AND i.identity_hash = unhex(given.value ->> 1)",
     )
     .bind(Json(
         identities
@@ -61,10 +60,9 @@ pub(crate) async fn read_environment(
     hashes: &[Vec<u8>],
 ) -> sqlx::Result<Vec<IdentityRow>> {
     sqlx::query_as(
-        "SELECT i.environment_id, i.identity_hash, i.hashing_key, t.key, t.value
+        "SELECT i.environment_id, i.identity_hash, i.hashing_key, i.traits
         FROM json_each($2) AS given
-        CROSS JOIN identities i ON i.environment_id = $1 AND i.identity_hash = unhex(given.value)
-        LEFT JOIN traits t ON t.environment_id = i.environment_id AND t.identity_hash = i.identity_hash",
+        CROSS JOIN identities i ON i.environment_id = $1 AND i.identity_hash = unhex(given.value)",
     )
     .bind(environment)
     .bind(Json(hashes.iter().map(hex::encode).collect::<Vec<_>>()))
@@ -72,39 +70,27 @@ pub(crate) async fn read_environment(
     .await
 }
 
-/// Removes traits.
-pub(crate) async fn remove_traits(
+/// Gives identities their traits.
+pub(crate) async fn set_traits(
     connection: &mut SqliteConnection,
-    traits: &[TraitRow],
+    identities: &[TraitsRow],
 ) -> sqlx::Result<()> {
+    let row = |identity: &TraitsRow| {
+        let TraitsRow { environment, hash, traits } = identity;
+        // A text within the text: SQLite would write the doubles in a JSON object again, in its own way.
+        serde_json::to_string(traits).map(|traits| (*environment, hex::encode(hash), traits))
+    };
+    let rows = identities.iter().map(row).collect::<Result<Vec<_>, _>>();
     sqlx::query(
-        "DELETE FROM traits WHERE (environment_id, identity_hash, key) IN (
-            SELECT value ->> 0, unhex(value ->> 1), value ->> 2 FROM json_each($1)
-        )",
+        "UPDATE identities SET traits = given.traits
+        FROM (
+            SELECT value ->> 0 AS environment_id, unhex(value ->> 1) AS identity_hash, value ->> 2 AS traits
+            FROM json_each($1)
+        ) AS given
+        WHERE identities.environment_id = given.environment_id AND identities.identity_hash = given.identity_hash",
     )
-    .bind(Json(rows(traits)))
+    .bind(Json(rows.map_err(|error| sqlx::Error::Encode(Box::new(error)))?))
     .execute(connection)
     .await?;
     Ok(())
-}
-
-/// Adds or replaces traits.
-pub(crate) async fn set_traits(connection: &mut SqliteConnection, traits: &[TraitRow]) -> sqlx::Result<()> {
-    sqlx::query(
-        "INSERT INTO traits (environment_id, identity_hash, key, value)
-        SELECT value ->> 0, unhex(value ->> 1), value ->> 2, value -> 3 FROM json_each($1)
-        WHERE true
-        ON CONFLICT (environment_id, identity_hash, key) DO UPDATE SET value = excluded.value",
-    )
-    .bind(Json(rows(traits)))
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
-fn rows(traits: &[TraitRow]) -> Vec<(i64, String, &str, Option<&burgee_core::value::TraitValue>)> {
-    traits
-        .iter()
-        .map(|row| (row.environment, hex::encode(&row.hash), row.key.as_str(), row.value.as_ref()))
-        .collect()
 }

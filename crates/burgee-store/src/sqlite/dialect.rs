@@ -76,6 +76,22 @@ pub(crate) async fn lock_users(_connection: &mut SqliteConnection) -> sqlx::Resu
     Ok(())
 }
 
+/// Tells nobody: every read of an identity asks the database.
+#[allow(clippy::unused_async, clippy::unnecessary_wraps, reason = "as in PostgreSQL")]
+pub(crate) async fn tell_written(
+    _connection: &mut SqliteConnection,
+    _batch: u64,
+    _identities: &[(i64, &[u8])],
+) -> sqlx::Result<()> {
+    Ok(())
+}
+
+/// Tells nobody.
+#[allow(clippy::unused_async, clippy::unnecessary_wraps, reason = "as in PostgreSQL")]
+pub(crate) async fn tell_gone(_connection: &mut SqliteConnection, _environments: &[i64]) -> sqlx::Result<()> {
+    Ok(())
+}
+
 /// Announces writes within the process, after their commit. Other processes that use the same file poll.
 #[derive(Clone, Debug)]
 pub(crate) struct Announcer {

@@ -3,6 +3,7 @@
 #[macro_use]
 mod dialect;
 mod bulk;
+mod identify;
 mod open;
 #[path = "../sql/mod.rs"]
 #[allow(clippy::duplicate_mod, reason = "one SQL text for both databases")]

@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use burgee_core::Result;
-use burgee_core::store::Wakeups;
+use burgee_core::store::{IdentityListener, Wakeups};
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
@@ -65,6 +65,13 @@ impl Backend {
     /// Returns a listener to writes.
     pub(crate) async fn wakeups(&self) -> Result<Box<dyn Wakeups>> {
         Ok(Box::new(Listener::start(&self.announcer)))
+    }
+
+    /// Returns no listener to writes of identities: other processes may write the same file, and would not be heard.
+    /// Reading is cheap here.
+    #[allow(clippy::unused_async, clippy::unnecessary_wraps, reason = "as in PostgreSQL")]
+    pub(crate) async fn identity_listener(&self) -> Result<Option<Box<dyn IdentityListener>>> {
+        Ok(None)
     }
 }
 
