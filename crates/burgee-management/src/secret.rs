@@ -113,9 +113,11 @@ impl fmt::Debug for Secret {
 
 /// Says whether what is presented looks like a token whose checksum does not fit: a typo, which no store need be asked about.
 pub(crate) fn is_mistyped(presented: &str) -> bool {
-    let Some(length) = presented.len().checked_sub(CHECKSUM_CHARACTERS) else { return false };
-    PREFIXES.iter().any(|prefix| presented.starts_with(prefix))
-        && presented.get(length..) != presented.get(..length).map(checksum).as_deref()
+    let has_checksum = || {
+        let length = presented.len().checked_sub(CHECKSUM_CHARACTERS)?;
+        Some(presented.get(length..)? == checksum(presented.get(..length)?))
+    };
+    PREFIXES.iter().any(|prefix| presented.starts_with(prefix)) && has_checksum() != Some(true)
 }
 
 /// Returns the CRC-32 of a text in base 62, as secret scanners know it from other services' tokens.
