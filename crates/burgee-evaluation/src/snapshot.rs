@@ -56,7 +56,8 @@ pub(crate) struct Content {
     pub(crate) settings_revision: i64,
     /// See [`LoadedEnvironment::created_revision`].
     pub(crate) created_revision: i64,
-    /// See [`LoadedEnvironment::hide_disabled_flags`].
+    /// See [`LoadedEnvironment::hide_disabled_flags`]; [`Self::flags`] are made accordingly.
+    #[cfg(test)]
     pub(crate) hide_disabled_flags: bool,
     /// See [`LoadedEnvironment::allow_client_traits`].
     pub(crate) allow_client_traits: bool,
@@ -127,6 +128,7 @@ impl Content {
             fingerprint: Digest::of(fingerprint),
             settings_revision,
             created_revision,
+            #[cfg(test)]
             hide_disabled_flags,
             allow_client_traits,
             identity_hashing,

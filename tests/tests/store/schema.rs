@@ -5,7 +5,7 @@ use std::str::FromStr;
 use burgee_core::access::{KeyKind, KeyScope, SecretHash, StoredSecret};
 use burgee_core::name::LogName;
 use burgee_core::organisation::Role;
-use burgee_core::store::{ChangeOrder, LogState};
+use burgee_core::store::ChangeOrder;
 use burgee_core::value::TraitValue;
 use burgee_store::{OpenError, Store, StoreOptions};
 use burgee_tests::postgres::Cluster;
