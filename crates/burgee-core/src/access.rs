@@ -14,7 +14,7 @@ use crate::grant::Principal;
 use crate::name::{KeyName, TokenName};
 
 /// The SHA-256 of a secret. The secrets have at least 128 random bits, so that a plain hash cannot be searched.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct SecretHash([u8; 32]);
 
 impl SecretHash {

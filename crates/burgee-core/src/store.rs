@@ -1,7 +1,10 @@
 //! What the services ask of a database. Both databases pass one conformance suite.
 
+use std::collections::{BTreeMap, HashMap};
+
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::Result;
@@ -11,7 +14,7 @@ use crate::access::{
 };
 use crate::account::{AccountApplied, AccountMutation, SignIn};
 use crate::change::{Applied, Change, Mutation, WriteContext};
-use crate::engine::EnvironmentRules;
+use crate::engine::{EnvironmentRules, FeatureRules, SegmentRules};
 use crate::feature::Feature;
 use crate::flag::{Flag, IdentityOverride};
 use crate::grant::{Grant, Grantee, PermissionRole, Principal, Rights};
@@ -242,11 +245,11 @@ pub trait FlagStore: Send + Sync {
 }
 
 /// A project within the store; never used again after it was deleted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ProjectRef(pub i64);
 
 /// An environment within the store; never used again after it was deleted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct EnvironmentRef(pub i64);
 
 /// The log of an organisation or the server within the store; never used again after the organisation was deleted.
@@ -272,7 +275,7 @@ pub trait Wakeups: Send {
 }
 
 /// A key that may be presented, as evaluation needs it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ActiveKey {
     /// The hash of the secret.
     pub hash: SecretHash,
@@ -289,7 +292,7 @@ pub struct ActiveKey {
 }
 
 /// All of an environment that evaluation needs, at one revision.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LoadedEnvironment {
     /// The environment.
     pub environment: EnvironmentRef,
@@ -299,6 +302,8 @@ pub struct LoadedEnvironment {
     pub name: EnvironmentName,
     /// The project's revision that all this was read at.
     pub revision: i64,
+    /// When that revision was written, if the log still has it: tells histories apart of a database that was set back.
+    pub changed_at: Option<DateTime<Utc>>,
     /// The newest revision that touched the environment's settings or its organisation's.
     pub settings_revision: i64,
     /// The project's revision that created the environment: nothing can be said of it before.
@@ -319,8 +324,67 @@ pub struct LoadedEnvironment {
     pub rules: EnvironmentRules,
     /// The keys that are not revoked.
     pub keys: Vec<ActiveKey>,
-    /// Features that were deleted, with the revision that did: newest deletion of each key that has no feature now.
+    /// Features that were deleted, with the revision that did: newest deletion of each key that has no feature now. In order of
+    /// the keys.
     pub deleted_features: Vec<(String, i64)>,
+}
+
+/// What happened to an environment after the revision at which it was loaded.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EnvironmentDelta {
+    /// The environment as it is now, but of its flags only those that were touched since, and no segments.
+    pub now: LoadedEnvironment,
+    /// All segments of the project, in order of creation.
+    pub segments: Vec<SegmentDelta>,
+}
+
+/// A segment, and its rules if they were touched since.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SegmentDelta {
+    /// The id in the segment's resource name.
+    pub id: String,
+    /// The newest revision that touched it.
+    pub revision: i64,
+    /// What it says now; `None`: what it said before.
+    pub rules: Option<SegmentRules>,
+}
+
+impl LoadedEnvironment {
+    /// Returns the environment as it was loaded and then changed; `None` if the delta does not build on it.
+    #[must_use]
+    pub fn advance(self, delta: EnvironmentDelta) -> Option<Self> {
+        let EnvironmentDelta { mut now, segments } = delta;
+        let mut places = vec![None; self.rules.segments.len()];
+        let mut former: HashMap<String, (usize, SegmentRules)> = HashMap::new();
+        for (place, segment) in self.rules.segments.into_iter().enumerate() {
+            former.insert(segment.id.clone(), (place, segment));
+        }
+        let mut revisions = Vec::with_capacity(segments.len());
+        for SegmentDelta { id, revision, rules } in segments {
+            let former = former.remove(&id);
+            if let Some((place, _)) = &former {
+                places[*place] = Some(revisions.len());
+            }
+            revisions.push(revision);
+            now.rules.segments.push(rules.or(former.map(|(_, segment)| segment))?);
+        }
+        let is_gone =
+            |key: &str| now.deleted_features.binary_search_by(|(gone, _)| (**gone).cmp(key)).is_ok();
+        let mut features: BTreeMap<String, FeatureRules> = BTreeMap::new();
+        for mut feature in self.rules.features.into_iter().filter(|feature| !is_gone(&feature.key)) {
+            // Whoever deletes a segment touches the flags that had an override for it.
+            feature.segment_overrides.retain_mut(|entry| {
+                let Some(place) = places.get(entry.segment).copied().flatten() else { return false };
+                feature.revision = feature.revision.max(revisions[place]);
+                entry.segment = place;
+                true
+            });
+            features.insert(feature.key.clone(), feature);
+        }
+        features.extend(now.rules.features.into_iter().map(|feature| (feature.key.clone(), feature)));
+        now.rules.features = features.into_values().collect();
+        Some(now)
+    }
 }
 
 /// What the evaluation service reads of configuration: the read half of the store.
@@ -330,6 +394,16 @@ pub trait FlagFeed: Send + Sync {
     async fn environment_of_key(&self, hash: &SecretHash) -> Result<Option<EnvironmentRef>>;
     /// Returns all of an environment at one revision, or `None` if it does not exist (any more).
     async fn load_environment(&self, environment: EnvironmentRef) -> Result<Option<LoadedEnvironment>>;
+    /// Returns what happened to an environment after the revision at which it was loaded. `None` if the whole must be loaded:
+    /// it does not exist (any more), or the log does not tell that the revision was this one.
+    async fn load_environment_since(
+        &self,
+        _environment: EnvironmentRef,
+        _revision: i64,
+        _changed_at: DateTime<Utc>,
+    ) -> Result<Option<EnvironmentDelta>> {
+        Ok(None)
+    }
     /// Returns the newest revisions of those of the projects that exist.
     async fn revisions(&self, projects: &[ProjectRef]) -> Result<Vec<(ProjectRef, i64)>>;
     /// Returns which of the environments were touched by revisions above `after` and up to `through`.

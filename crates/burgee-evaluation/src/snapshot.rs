@@ -96,6 +96,7 @@ impl Content {
             project,
             name,
             revision,
+            changed_at: _,
             settings_revision,
             created_revision,
             created_at,

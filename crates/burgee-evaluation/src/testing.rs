@@ -60,6 +60,7 @@ pub(crate) fn environment(revision: i64, features: Vec<FeatureRules>) -> LoadedE
         project: ProjectRef(1),
         name,
         revision,
+        changed_at: None,
         settings_revision: 1,
         created_revision: 1,
         created_at: chrono::DateTime::UNIX_EPOCH,
@@ -205,7 +206,8 @@ impl FlagFeed for Silent {
     }
 }
 
-struct Away;
+/// A database that is away.
+pub(crate) struct Away;
 
 #[async_trait]
 impl FlagFeed for Away {

@@ -22,8 +22,9 @@ use burgee_core::organisation::{Group, GroupMember, Invitation, Member, Organisa
 use burgee_core::project::{Environment, Project};
 use burgee_core::segment::Segment;
 use burgee_core::store::{
-    ChangeOrder, EnvironmentRef, FlagFeed, FlagStore, GrantFilter, IdentityFilter, IdentityListener,
-    IdentityStore, IdentityWrite, LoadedEnvironment, LogState, Page, ProjectRef, StoredIdentity, Wakeups,
+    ChangeOrder, EnvironmentDelta, EnvironmentRef, FlagFeed, FlagStore, GrantFilter, IdentityFilter,
+    IdentityListener, IdentityStore, IdentityWrite, LoadedEnvironment, LogState, Page, ProjectRef,
+    StoredIdentity, Wakeups,
 };
 use burgee_core::trust::TrustRelationship;
 use chrono::{DateTime, Utc};
@@ -352,6 +353,15 @@ impl FlagFeed for Store {
 
     async fn load_environment(&self, environment: EnvironmentRef) -> Result<Option<LoadedEnvironment>> {
         on!(self, database => database.load_environment(environment).await)
+    }
+
+    async fn load_environment_since(
+        &self,
+        environment: EnvironmentRef,
+        revision: i64,
+        changed_at: DateTime<Utc>,
+    ) -> Result<Option<EnvironmentDelta>> {
+        on!(self, database => database.load_environment_since(environment, revision, changed_at).await)
     }
 
     async fn revisions(&self, projects: &[ProjectRef]) -> Result<Vec<(ProjectRef, i64)>> {

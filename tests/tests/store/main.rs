@@ -29,5 +29,6 @@ mod projects;
 mod requests;
 mod schema;
 mod segments;
+mod since;
 mod touched;
 mod variants;

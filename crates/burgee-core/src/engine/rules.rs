@@ -2,11 +2,13 @@
 
 use std::collections::HashMap;
 
+use serde::{Deserialize, Serialize};
+
 use crate::rule::Rule;
 use crate::value::Value;
 
 /// Everything needed to evaluate one environment, in document order.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct EnvironmentRules {
     /// What `$.environment.key` sees, and what the keys of identities begin with.
     pub hashing_key: String,
@@ -19,7 +21,7 @@ pub struct EnvironmentRules {
 }
 
 /// One flag: a feature's own state in the environment, and what overrides it.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct FeatureRules {
     /// The feature's key, by which callers ask for it.
     pub key: String,
@@ -38,7 +40,7 @@ pub struct FeatureRules {
 }
 
 /// The state that the members of a segment get.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SegmentOverrideRules {
     /// The index of the segment in [`EnvironmentRules::segments`]; an override of no segment is ignored.
     pub segment: usize,
@@ -49,7 +51,7 @@ pub struct SegmentOverrideRules {
 }
 
 /// A segment: it matches if it has rules and every one of them holds.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SegmentRules {
     /// The id in the segment's resource name.
     pub id: String,
@@ -64,7 +66,7 @@ pub struct SegmentRules {
 }
 
 /// What a flag serves.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct State {
     /// Whether the feature is on; variants do not touch it.
     pub enabled: bool,
@@ -79,7 +81,7 @@ pub struct State {
 }
 
 /// A variant of a state.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct VariantRules {
     /// The variant's key.
     pub key: String,

@@ -1,4 +1,5 @@
-//! Loads all of an environment, as of one revision, in a number of statements that does not depend on its size.
+//! Loads all of an environment, or what happened to it since a revision, in a number of statements that does not depend on its
+//! size.
 
 use std::collections::HashMap;
 
@@ -10,11 +11,13 @@ use burgee_core::name::{
     EnvironmentId, EnvironmentName, KeyId, KeyName, OrganisationId, OrganisationName, ProjectId, ProjectName,
 };
 use burgee_core::rule::Rule;
-use burgee_core::store::{ActiveKey, EnvironmentRef, LoadedEnvironment, ProjectRef};
+use burgee_core::store::{
+    ActiveKey, EnvironmentDelta, EnvironmentRef, LoadedEnvironment, ProjectRef, SegmentDelta,
+};
 use chrono::{DateTime, Utc};
 use sqlx::types::Json;
 
-use super::super::dialect::BEGIN_READ;
+use super::super::dialect::{BEGIN_READ, list};
 use super::environment_reads::parse_identity_hashing;
 use super::keys::parse_key_kind;
 use super::state::StateRecord;
@@ -36,6 +39,7 @@ struct EnvironmentRecord {
     created_revision: i64,
     created_at: DateTime<Utc>,
     revision: i64,
+    changed_at: Option<DateTime<Utc>>,
     persist_trait_data: bool,
     stop_serving_flags: bool,
     deleted_features: Json<Vec<(String, i64)>>,
@@ -72,7 +76,8 @@ struct SegmentRecord {
     display_name: String,
     hashing_key: String,
     metadata: Option<String>,
-    rules: Json<Vec<Rule>>,
+    /// Only of those that were touched.
+    rules: Option<Json<Vec<Rule>>>,
     revision: i64,
 }
 
@@ -89,13 +94,44 @@ struct KeyRecord {
 /// A segment's place among those that were loaded, and its revision.
 type Places = HashMap<i64, (usize, i64)>;
 
+/// Where everything begins: every revision is after it.
+const BEGINNING: i64 = 0;
+
 impl Backend {
     pub(crate) async fn load_environment(
         &self,
         environment: EnvironmentRef,
     ) -> Result<Option<LoadedEnvironment>> {
+        let Some(EnvironmentDelta { mut now, segments }) =
+            self.load_since(environment, BEGINNING, None).await?
+        else {
+            return Ok(None);
+        };
+        now.rules.segments = segments.into_iter().filter_map(|segment| segment.rules).collect();
+        Ok(Some(now))
+    }
+
+    pub(crate) async fn load_environment_since(
+        &self,
+        environment: EnvironmentRef,
+        revision: i64,
+        changed_at: DateTime<Utc>,
+    ) -> Result<Option<EnvironmentDelta>> {
+        self.load_since(environment, revision, Some(changed_at)).await
+    }
+
+    /// Loads what was touched after a revision, if that was written at `changed_at`.
+    async fn load_since(
+        &self,
+        environment: EnvironmentRef,
+        revision: i64,
+        changed_at: Option<DateTime<Utc>>,
+    ) -> Result<Option<EnvironmentDelta>> {
         let mut tx = self.feed.begin_with(BEGIN_READ).await.map_err(storage)?;
         let Some(record) = environment_record(&mut tx, environment.0).await? else { return Ok(None) };
+        if changed_at.is_some() && changed_at != written_at(&mut tx, record.project_id, revision).await? {
+            return Ok(None);
+        }
         let name = EnvironmentName {
             project: ProjectName {
                 organisation: OrganisationName {
@@ -106,18 +142,19 @@ impl Backend {
             environment: stored(EnvironmentId::parse(&record.key))?,
         };
         let keys = keys(&mut tx, environment.0, &name).await?;
-        let (segments, places) = segments(&mut tx, record.project_id).await?;
-        let flags = flags(&mut tx, environment.0).await?;
-        let overrides = overrides(&mut tx, environment.0).await?;
+        let (segments, places) = segments(&mut tx, record.project_id, revision).await?;
+        let flags = flags(&mut tx, environment.0, revision).await?;
+        let overrides = overrides(&mut tx, environment.0, &flags).await?;
         // Nothing was written, so nobody needs to wait for the end of the transaction.
         drop(tx);
         let mut deleted_features = record.deleted_features.0;
         deleted_features.sort();
-        Ok(Some(LoadedEnvironment {
+        let now = LoadedEnvironment {
             environment,
             project: ProjectRef(record.project_id),
             name,
             revision: record.revision,
+            changed_at: record.changed_at,
             settings_revision: record.settings_revision,
             created_revision: record.created_revision,
             created_at: record.created_at,
@@ -130,11 +167,12 @@ impl Backend {
                 hashing_key: record.hashing_key,
                 name: record.display_name,
                 features: features(flags, overrides, &places),
-                segments,
+                segments: Vec::new(),
             },
             keys,
             deleted_features,
-        }))
+        };
+        Ok(Some(EnvironmentDelta { now, segments }))
     }
 }
 
@@ -145,7 +183,9 @@ async fn environment_record(
     sqlx::query_as(concat!(
         "SELECT e.project_id, o.key AS organisation_key, p.key AS project_key, e.key, e.display_name,
             e.hide_disabled_flags, e.allow_client_traits, e.identity_hashing, e.hashing_key, e.settings_revision,
-            e.created_revision, e.created_at, p.revision, o.persist_trait_data, o.stop_serving_flags,
+            e.created_revision, e.created_at, p.revision,
+            (SELECT c.created_at FROM changes c WHERE c.project_id = p.id AND c.revision = p.revision) AS changed_at,
+            o.persist_trait_data, o.stop_serving_flags,
             (SELECT ",
         pairs!("t.key", "t.revision"),
         " FROM feature_tombstones t WHERE t.project_id = e.project_id) AS deleted_features
@@ -156,6 +196,20 @@ async fn environment_record(
     .fetch_optional(connection)
     .await
     .map_err(storage)
+}
+
+/// Returns when a revision was written, if the log still has it.
+async fn written_at(
+    connection: &mut Connection,
+    project: i64,
+    revision: i64,
+) -> Result<Option<DateTime<Utc>>> {
+    sqlx::query_scalar("SELECT created_at FROM changes WHERE project_id = $1 AND revision = $2")
+        .bind(project)
+        .bind(revision)
+        .fetch_optional(connection)
+        .await
+        .map_err(storage)
 }
 
 /// Returns the secrets that may be presented: of keys that are not revoked, the current one and former ones.
@@ -192,13 +246,18 @@ async fn keys(
     records.into_iter().map(key).collect()
 }
 
-async fn segments(connection: &mut Connection, project: i64) -> Result<(Vec<SegmentRules>, Places)> {
+async fn segments(
+    connection: &mut Connection,
+    project: i64,
+    since: i64,
+) -> Result<(Vec<SegmentDelta>, Places)> {
     // Numbers are given in the order of creation.
     let records: Vec<SegmentRecord> = sqlx::query_as(
-        "SELECT id, key, display_name, hashing_key, metadata, rules, revision
+        "SELECT id, key, display_name, hashing_key, metadata, CASE WHEN revision > $2 THEN rules END AS rules, revision
         FROM segments WHERE project_id = $1 ORDER BY id",
     )
     .bind(project)
+    .bind(since)
     .fetch_all(connection)
     .await
     .map_err(storage)?;
@@ -206,18 +265,27 @@ async fn segments(connection: &mut Connection, project: i64) -> Result<(Vec<Segm
     for (place, record) in records.into_iter().enumerate() {
         let SegmentRecord { id, key, display_name, hashing_key, metadata, rules, revision } = record;
         places.insert(id, (place, revision));
-        segments.push(SegmentRules { id: key, name: display_name, hashing_key, metadata, rules: rules.0 });
+        let rules = rules.map(|Json(rules)| SegmentRules {
+            id: key.clone(),
+            name: display_name,
+            hashing_key,
+            metadata,
+            rules,
+        });
+        segments.push(SegmentDelta { id: key, revision, rules });
     }
     Ok((segments, places))
 }
 
-async fn flags(connection: &mut Connection, environment: i64) -> Result<Vec<FlagRecord>> {
+async fn flags(connection: &mut Connection, environment: i64, since: i64) -> Result<Vec<FlagRecord>> {
     sqlx::query_as(
         "SELECT g.feature_id, f.key AS feature_key, f.variants, f.server_side_only, f.tags,
             f.revision AS feature_revision, g.rules_revision, g.enabled, g.value, g.weights, g.hashing_key, g.metadata
-        FROM flags g JOIN features f ON f.id = g.feature_id WHERE g.environment_id = $1 ORDER BY f.key",
+        FROM flags g JOIN features f ON f.id = g.feature_id
+        WHERE g.environment_id = $1 AND (f.revision > $2 OR g.rules_revision > $2) ORDER BY f.key",
     )
     .bind(environment)
+    .bind(since)
     .fetch_all(connection)
     .await
     .map_err(storage)
@@ -226,16 +294,21 @@ async fn flags(connection: &mut Connection, environment: i64) -> Result<Vec<Flag
 async fn overrides(
     connection: &mut Connection,
     environment: i64,
+    flags: &[FlagRecord],
 ) -> Result<HashMap<i64, Vec<OverrideRecord>>> {
-    let records: Vec<OverrideRecord> = sqlx::query_as(
+    let features: Vec<i64> = flags.iter().map(|flag| flag.feature_id).collect();
+    let records: Vec<OverrideRecord> = sqlx::query_as(concat!(
         "SELECT feature_id, segment_id, priority, NULL AS identifier, enabled, value, weights, hashing_key, metadata
-        FROM segment_overrides WHERE environment_id = $1
-        UNION ALL
+        FROM segment_overrides WHERE environment_id = $1 AND feature_id IN ",
+        integers!("$2"),
+        " UNION ALL
         SELECT feature_id, NULL, NULL, identifier, enabled, value, weights, hashing_key, metadata
-        FROM identity_overrides WHERE environment_id = $1
-        ORDER BY 1, 3, 4",
-    )
+        FROM identity_overrides WHERE environment_id = $1 AND feature_id IN ",
+        integers!("$2"),
+        " ORDER BY 1, 3, 4",
+    ))
     .bind(environment)
+    .bind(list(features))
     .fetch_all(connection)
     .await
     .map_err(storage)?;
