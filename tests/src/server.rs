@@ -20,10 +20,10 @@ use crate::secrets;
 /// How long a server may take to start, or to stop.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The binary: built for this package, and the same as `burgee`.
+/// The binary: built for this package, and the same as `burgee`; or the one that `BURGEE_BINARY` names.
 #[must_use]
 pub fn binary() -> PathBuf {
-    program("burgee-under-test")
+    std::env::var_os("BURGEE_BINARY").map_or_else(|| program("burgee-under-test"), PathBuf::from)
 }
 
 /// Finds a binary of this package.

@@ -15,18 +15,27 @@ pub(crate) struct Database {
     reached: Arc<Moment>,
     was_reached: AtomicBool,
     has_failed: AtomicBool,
+    /// For how long copies on disk stand in for it, if there are any.
+    copies_count_for: Option<Duration>,
 }
 
 impl Database {
-    pub(crate) fn new(now: Instant) -> Self {
+    /// Creates what is known at the start. `copies` says how old the newest copy on disk is, and for how long copies count.
+    pub(crate) fn new(now: Instant, copies: Option<(Duration, Duration)>) -> Self {
+        let reached = Moment::at(now);
+        if let Some((age, _)) = copies {
+            reached.put(now, age);
+        }
         Self {
-            reached: Arc::new(Moment::at(now)),
+            reached: Arc::new(reached),
             was_reached: AtomicBool::new(false),
             has_failed: AtomicBool::new(false),
+            copies_count_for: copies.map(|(_, longest_age)| longest_age),
         }
     }
 
-    /// Returns when it was last reached; at first, when the service was started.
+    /// Returns when it was last reached; at first, when the service was started, or by a former process
+    /// whose copies count.
     pub(crate) fn reached(&self) -> Arc<Moment> {
         Arc::clone(&self.reached)
     }
@@ -34,6 +43,11 @@ impl Database {
     /// Says whether asking is worth it: the last time it was asked, it answered, or it was never asked.
     pub(crate) fn is_reachable(&self) -> bool {
         !self.has_failed.load(Ordering::Relaxed)
+    }
+
+    /// Says whether it has answered, and the last time that it was asked.
+    pub(crate) fn is_answering(&self) -> bool {
+        self.was_reached.load(Ordering::Relaxed) && self.is_reachable()
     }
 
     /// Notes that it answered a question asked at `asked_at`.
@@ -48,10 +62,12 @@ impl Database {
         self.has_failed.store(true, Ordering::Relaxed);
     }
 
-    /// Says whether it was ever reached, and is not away for longer than `limit`.
+    /// Says whether it was ever reached, or copies stand in for it; and is not away for longer than `limit`.
     pub(crate) fn is_ready(&self, limit: Option<Duration>, now: Instant) -> bool {
-        let is_recent = limit.is_none_or(|limit| self.reached.age(now) <= limit);
-        self.was_reached.load(Ordering::Relaxed) && is_recent
+        let age = self.reached.age(now);
+        let has_data = self.was_reached.load(Ordering::Relaxed)
+            || self.copies_count_for.is_some_and(|longest_age| age <= longest_age);
+        has_data && limit.is_none_or(|limit| age <= limit)
     }
 }
 

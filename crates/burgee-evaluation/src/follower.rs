@@ -2,7 +2,8 @@
 //!
 //! A notification says "look again", and is acted on at once. A poll covers notifications that were lost, and databases
 //! that send none. Both end in the same questions: which revision has the project, which environments did the revisions
-//! since touch. An environment that was touched is read again as a whole; all others just get the newer number.
+//! since touch. An environment that was touched is read again, a large one as far as it was touched; all others just get the
+//! newer number.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -194,6 +195,10 @@ impl Follower {
         for slot in self.environments.of_project(project) {
             let held = slot.snapshot().map_or(0, |snapshot| snapshot.revision);
             match revision {
+                // The database may be another one than the copy was made of.
+                Some(_) if slot.is_copy() => {
+                    self.projects.entry(project).or_insert(Hint::Asked);
+                }
                 Some(revision) if held == revision => slot.confirmed.advance(asked_at),
                 Some(revision) if held > revision => ahead = ahead.max(Some((held, revision))),
                 Some(_) | None => {
@@ -270,6 +275,7 @@ async fn look_closely(environments: &Arc<Environments>, project: ProjectRef) -> 
     let mut behind = Vec::new();
     for slot in environments.of_project(project) {
         match slot.snapshot().map(|snapshot| snapshot.revision) {
+            Some(_) if slot.is_copy() => reads.push(slot),
             Some(held) if held == revision => slot.confirmed.advance(asked_at),
             // Read in the meantime, or the database was set back, which the poll tells.
             Some(held) if held > revision => {}

@@ -14,12 +14,14 @@
 //! - Identities with stored traits are answered from those read lately. Where there are none, the call fails with
 //!   `DATABASE_UNAVAILABLE`: an answer without the traits could be a wrong one.
 //! - `Identify` fails with `DATABASE_UNAVAILABLE`, unless it is transient.
-//! - A key of an environment that is not held fails with `DATABASE_UNAVAILABLE`.
+//! - A key of an environment that is not held is answered from the environment's copy on disk (see `copies`). Where there is
+//!   none, it fails with `DATABASE_UNAVAILABLE`.
 
 #[cfg(test)]
 mod agreement;
 mod call;
 mod changes;
+mod copies;
 mod database;
 mod deadline;
 mod digest;
@@ -59,6 +61,8 @@ mod view;
 mod watch_flags;
 mod writer;
 
+use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use burgee_core::rate::RequestLimiter;
@@ -70,6 +74,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::call::Call;
+use crate::copies::Copies;
 use crate::environments::Environments;
 use crate::identities::Identities;
 use crate::rights::Method;
@@ -77,6 +82,7 @@ use crate::session::Session;
 use crate::streams::Streams;
 use crate::writer::Writer;
 
+pub use crate::copies::CopySettings;
 pub use crate::metrics::Metrics;
 pub use crate::settings::Settings;
 
@@ -86,6 +92,14 @@ pub enum StartError {
     /// Methods exist of which nobody said who may call them, or the other way round.
     #[error("the methods of the service and the list of their rights differ: {}", .0.join(", "))]
     Rights(Vec<String>),
+    /// The folder of the copies cannot be made, read or locked.
+    #[error("copies of environments cannot be kept in `{}`", .folder.display())]
+    Copies {
+        /// The folder.
+        folder: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
 }
 
 /// The evaluation service.
@@ -101,7 +115,7 @@ impl Evaluation {
     /// for. Must be called within a Tokio runtime.
     ///
     /// # Errors
-    /// A method has no entry in the list of rights.
+    /// A method has no entry in the list of rights, or the folder of the copies cannot be used.
     pub fn start(
         feed: Arc<dyn FlagFeed>,
         identities: Arc<dyn IdentityStore>,
@@ -111,8 +125,14 @@ impl Evaluation {
         rights::check(burgee_proto::DESCRIPTORS).map_err(StartError::Rights)?;
         let settings = Arc::new(settings);
         let tasks = TaskTracker::new();
-        let environments =
-            Arc::new(Environments::new(feed, Arc::clone(&settings), tasks.clone(), shutdown.clone()));
+        let copies = open_copies(&settings)?;
+        let environments = Arc::new(Environments::new(
+            feed,
+            Arc::clone(&settings),
+            copies.clone(),
+            tasks.clone(),
+            shutdown.clone(),
+        ));
         let (identities_read, reads) =
             Identities::new(identities, Arc::clone(&environments), Arc::clone(&settings));
         let identities = Arc::new(identities_read);
@@ -130,6 +150,9 @@ impl Evaluation {
 
         let (ready_sender, ready) = watch::channel(false);
         tasks.spawn(follower::listen(Arc::clone(&environments), shutdown.clone()));
+        if let Some(copies) = copies {
+            tasks.spawn(copies.keep(Arc::clone(&environments), shutdown.clone()));
+        }
         tasks.spawn(follower::follow(environments, ready_sender, shutdown.clone()));
         tasks.spawn(news::listen(Arc::clone(&shared.identities), shutdown.clone()));
         tasks.spawn(writes.run());
@@ -144,8 +167,8 @@ impl Evaluation {
         routes.add_service(service.max_decoding_message_size(self.shared.settings.max_message_bytes));
     }
 
-    /// Returns whether the service is ready: the database was reached, and is not away for longer than
-    /// [`Settings::unready_when_stale_for`].
+    /// Returns whether the service is ready: the database was reached, or there are copies on disk that are not too old; and it
+    /// is not away for longer than [`Settings::unready_when_stale_for`], the time before the start included.
     pub fn readiness(&self) -> watch::Receiver<bool> {
         self.ready.clone()
     }
@@ -166,6 +189,14 @@ pub(crate) struct Shared {
     pub(crate) shutdown: CancellationToken,
     requests: Option<RequestLimiter>,
     large_batches: Arc<Semaphore>,
+}
+
+/// Opens the folder of the copies, if they are kept.
+fn open_copies(settings: &Settings) -> Result<Option<Arc<Copies>>, StartError> {
+    let Some(copies) = &settings.copies else { return Ok(None) };
+    let opened = Copies::open(copies.clone(), settings.metrics.clone());
+    let opened = opened.map_err(|source| StartError::Copies { folder: copies.folder.clone(), source })?;
+    Ok(Some(Arc::new(opened)))
 }
 
 /// Returns what limits requests, if they are limited.

@@ -21,6 +21,7 @@ pub struct Metrics {
     identities_unchanged: Counter,
     pub(crate) streams_open: Gauge,
     pub(crate) environments_held: Gauge,
+    copy_failures: Counter,
     database: DatabaseAge,
 }
 
@@ -54,6 +55,11 @@ impl Metrics {
             "Environments that are held in memory",
             self.environments_held.clone(),
         );
+        registry.register(
+            "copy_failures",
+            "Times that copies of environments could not be written to disk",
+            self.copy_failures.clone(),
+        );
         registry.register_collector(Box::new(self.database.clone()));
     }
 
@@ -73,6 +79,11 @@ impl Metrics {
     /// Counts a call of Identify that had nothing to write.
     pub(crate) fn note_unchanged(&self) {
         self.identities_unchanged.inc();
+    }
+
+    /// Counts an attempt to write copies of environments that failed.
+    pub(crate) fn note_copy_failure(&self) {
+        self.copy_failures.inc();
     }
 
     /// Says where it stands when the database was last reached.

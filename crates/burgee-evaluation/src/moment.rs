@@ -11,6 +11,9 @@ const FIRST_BACK_OFF: Duration = Duration::from_millis(100);
 
 static ORIGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
 
+/// Where the process's own time begins, so that moments before it have a number, too.
+const ORIGIN_MS: u64 = 1 << 42;
+
 /// An instant that only moves forward, in milliseconds.
 #[derive(Debug)]
 pub(crate) struct Moment(AtomicU64);
@@ -19,6 +22,11 @@ impl Moment {
     /// Creates a moment that lies at `instant`.
     pub(crate) fn at(instant: Instant) -> Self {
         Self(AtomicU64::new(milliseconds(instant)))
+    }
+
+    /// Puts the moment `age` before `now`, wherever it was.
+    pub(crate) fn put(&self, now: Instant, age: Duration) {
+        self.0.store(milliseconds(now).saturating_sub(whole_milliseconds(age)), Ordering::Relaxed);
     }
 
     /// Moves forward to `instant`.
@@ -37,8 +45,11 @@ impl Moment {
 }
 
 fn milliseconds(instant: Instant) -> u64 {
-    let since = instant.saturating_duration_since(*ORIGIN);
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    ORIGIN_MS.saturating_add(whole_milliseconds(instant.saturating_duration_since(*ORIGIN)))
+}
+
+fn whole_milliseconds(length: Duration) -> u64 {
+    u64::try_from(length.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Returns how long to wait after so many failures in a row: doubling, at most `longest`, shortened at random by up to
@@ -63,6 +74,16 @@ mod tests {
         let moment = Moment::at(start + Duration::from_secs(5));
         moment.advance(start);
         assert_eq!(moment.age(start + Duration::from_secs(7)), Duration::from_secs(2));
+        assert_eq!(moment.age(start), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_moment_may_lie_before_the_process() {
+        let (start, day) = (Instant::now(), Duration::from_secs(86_400));
+        let moment = Moment::at(start);
+        moment.put(start, day);
+        assert_eq!(moment.age(start), day);
+        moment.advance(start);
         assert_eq!(moment.age(start), Duration::ZERO);
     }
 

@@ -3,6 +3,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use crate::copies::CopySettings;
 use crate::metrics::Metrics;
 
 /// How the evaluation service behaves. Every queue, cache and wait of it has its limit here.
@@ -68,6 +69,10 @@ pub struct Settings {
     pub large_batch_flags: usize,
     /// Large batches that are evaluated at once.
     pub large_batches: usize,
+    /// Where copies of environments are kept on disk; `None`: nowhere.
+    pub copies: Option<CopySettings>,
+    /// How long the database is waited for when an environment that is not held has a copy on disk.
+    pub copy_patience: Duration,
     /// Where the service counts.
     pub metrics: Metrics,
 }
@@ -104,6 +109,8 @@ impl Default for Settings {
             key_lookups: 32,
             large_batch_flags: 2_000,
             large_batches: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            copies: None,
+            copy_patience: Duration::from_secs(1),
             metrics: Metrics::default(),
         }
     }

@@ -1,9 +1,11 @@
 //! The place of one environment: what is served of it, and who looks for news.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use burgee_core::Result;
-use burgee_core::store::EnvironmentRef;
+use burgee_core::store::{EnvironmentRef, LoadedEnvironment};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -31,10 +33,16 @@ pub(crate) struct Slot {
     pub(crate) confirmed: Moment,
     /// When somebody last asked for the environment.
     pub(crate) used: Moment,
+    /// Held by whoever reads the environment's copy on disk.
+    pub(crate) opening: tokio::sync::Mutex<()>,
+    /// Whether what is served comes from a copy on disk, and the database was not asked since.
+    is_copy: AtomicBool,
     /// Wakes those who watch, when the content has changed.
     published: watch::Sender<Published>,
     /// Wakes those who wait for a revision, with every one.
     revision: watch::Sender<i64>,
+    /// What was read last of a large environment, so that the next read is one of what happened since.
+    read: Mutex<Option<Arc<LoadedEnvironment>>>,
     looks: Mutex<Looks>,
     looked: watch::Sender<Looked>,
 }
@@ -68,8 +76,11 @@ impl Slot {
             environment,
             confirmed: Moment::at(now),
             used: Moment::at(now),
+            opening: tokio::sync::Mutex::default(),
+            is_copy: AtomicBool::new(false),
             published: watch::Sender::new(Published::Nothing),
             revision: watch::Sender::new(0),
+            read: Mutex::default(),
             looks: Mutex::default(),
             looked: watch::Sender::default(),
         }
@@ -119,6 +130,40 @@ impl Slot {
         // What was served until now may be large; nobody waits for a lock while it goes.
         drop(former);
         is_replaced
+    }
+
+    /// Serves a snapshot from a copy on disk that was confirmed `age` ago, unless there is something to serve.
+    pub(crate) fn publish_copy(&self, snapshot: Snapshot, now: Instant, age: Duration) {
+        let revision = snapshot.revision;
+        let is_published = self.published.send_if_modified(|published| {
+            let is_empty = matches!(published, Published::Nothing);
+            if is_empty {
+                // Before anybody can see the snapshot: whoever reads the environment now sets both right afterwards.
+                self.confirmed.put(now, age);
+                self.is_copy.store(true, Ordering::Release);
+                *published = Published::Current(Arc::new(snapshot));
+            }
+            is_empty
+        });
+        if is_published {
+            self.announce(revision);
+        }
+    }
+
+    /// Says whether what is served comes from a copy on disk, and the database was not asked since.
+    pub(crate) fn is_copy(&self) -> bool {
+        self.is_copy.load(Ordering::Acquire)
+    }
+
+    /// Notes that the database was asked for the environment, and what is kept of the answer.
+    pub(crate) fn note_read(&self, read: Option<Arc<LoadedEnvironment>>) {
+        self.is_copy.store(false, Ordering::Release);
+        *lock(&self.read) = read;
+    }
+
+    /// Returns what was kept of the last read.
+    pub(crate) fn last_read(&self) -> Option<Arc<LoadedEnvironment>> {
+        lock(&self.read).clone()
     }
 
     /// Serves the same content at a newer revision, which did not touch the environment. `after` is the revision from

@@ -3,15 +3,22 @@
 use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
-use burgee_store::{Store, StoreOptions};
+use burgee_store::{OpenError, Store, StoreOptions};
 use chrono::Utc;
+use tracing::warn;
 
 use crate::output::print;
 use crate::server::{Server, stop_signal};
 use crate::settings::{DATA_DIR, DEV_LISTEN, Given, Listen, ServerSettings, Settings};
 use crate::{dev, logging};
+
+/// How long the database is waited for at the start when there may be copies to start from.
+const SCHEMA_PATIENCE: Duration = Duration::from_secs(1);
+/// How often it is looked for then.
+const SCHEMA_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The arguments of `burgee serve`.
 #[derive(Debug, clap::Args)]
@@ -60,7 +67,8 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let settings = args.settings()?;
     logging::start(settings.server.log_format, &settings.server.log)?;
     let store = open(&settings.server)?;
-    store.check_schema().await.context("the database cannot be used")?;
+    let may_wait = settings.evaluation.is_some() && settings.server.snapshot_dir.is_some();
+    let is_checked = check_schema(&store, may_wait).await?;
     let stop = stop_signal()?;
     let mut server = Server::bind(store.clone(), settings.management, settings.evaluation, settings.server)?;
     let metrics = settings.metrics.map(|address| server.serve_metrics(address)).transpose()?;
@@ -71,15 +79,67 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
             print(&format!("{service} on {address}"));
         }
     }
-    if server.management().is_some()
-        && let Some(token) = burgee_management::bootstrap(&store, Utc::now())
-            .await
-            .context("could not make the administrator")?
-    {
-        print(&format!("administrator token, shown only now: {token}"));
+    let serves_management = server.management().is_some();
+    if serves_management && is_checked {
+        make_administrator(&store).await?;
     }
     print("serving");
-    server.run(stop).await
+    if is_checked {
+        return server.run(stop).await;
+    }
+    let mut refusal = None;
+    let stop = async {
+        tokio::select! {
+            () = stop => {}
+            error = refused(&store, serves_management) => refusal = Some(error),
+        }
+    };
+    server.run(stop).await?;
+    refusal.map_or(Ok(()), Err)
+}
+
+/// Makes the first user, if there is none, and prints its token.
+async fn make_administrator(store: &Store) -> anyhow::Result<()> {
+    let token = burgee_management::bootstrap(store, Utc::now()).await;
+    if let Some(token) = token.context("could not make the administrator")? {
+        print(&format!("administrator token, shown only now: {token}"));
+    }
+    Ok(())
+}
+
+/// Checks the tables. Says whether that was possible; if it need not be, the database is not waited for.
+async fn check_schema(store: &Store, may_be_away: bool) -> anyhow::Result<bool> {
+    let check = store.check_schema();
+    if !may_be_away {
+        return check.await.map(|()| true).context("the database cannot be used");
+    }
+    match tokio::time::timeout(SCHEMA_PATIENCE, check).await {
+        Ok(Ok(())) => Ok(true),
+        Ok(Err(OpenError::Database(error))) => {
+            warn!("starting from copies on disk, because the database cannot be reached: {error}");
+            Ok(false)
+        }
+        Ok(Err(error)) => Err(error).context("the database cannot be used"),
+        Err(_) => {
+            warn!("starting from copies on disk, because the database does not answer");
+            Ok(false)
+        }
+    }
+}
+
+/// Does what a start does with the database as soon as it can be reached; returns only if it cannot be used.
+async fn refused(store: &Store, serves_management: bool) -> anyhow::Error {
+    loop {
+        match store.check_schema().await {
+            Ok(()) => break,
+            Err(OpenError::Database(_)) => tokio::time::sleep(SCHEMA_INTERVAL).await,
+            Err(error) => return anyhow::Error::new(error).context("the database cannot be used"),
+        }
+    }
+    if serves_management && let Err(error) = make_administrator(store).await {
+        return error;
+    }
+    std::future::pending().await
 }
 
 /// Serves everything on one address, over SQLite.

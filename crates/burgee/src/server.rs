@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use burgee_core::store::{FlagStore, Page};
-use burgee_evaluation::Evaluation;
+use burgee_evaluation::{CopySettings, Evaluation};
 use burgee_management::Management;
 use burgee_store::Store;
 use chrono::TimeDelta;
@@ -307,6 +307,10 @@ fn evaluation_settings(
         streams_per_key: usize::try_from(settings.streams_per_key).unwrap_or(usize::MAX),
         requests_per_key_per_second: settings.requests_per_key_per_second,
         requests_per_key_burst: settings.requests_per_key_burst,
+        copies: settings.snapshot_dir.clone().map(|folder| CopySettings {
+            longest_age: Duration::from_secs(settings.snapshot_max_age_seconds),
+            ..CopySettings::new(folder, settings.database())
+        }),
         unready_when_stale_for: settings.unready_when_stale_for_ms.map(Duration::from_millis),
         metrics,
         ..Default::default()

@@ -57,6 +57,13 @@ pub struct Given {
     /// Reports evaluation as not ready when the database has not been reached for this long [default: never].
     #[arg(long, env = "BURGEE_UNREADY_WHEN_STALE_FOR_MS", value_name = "MS")]
     pub unready_when_stale_for_ms: Option<u64>,
+    /// Keeps copies of the environments in use in this folder, from which evaluation starts while the database is away; each
+    /// replica needs its own [default: none].
+    #[arg(long, env = "BURGEE_SNAPSHOT_DIR", value_name = "DIR")]
+    pub snapshot_dir: Option<PathBuf>,
+    /// Does not start from copies whose news are older: a key that was revoked since opens its environment [default: 86400].
+    #[arg(long, env = "BURGEE_SNAPSHOT_MAX_AGE_SECONDS", value_name = "SECONDS")]
+    pub snapshot_max_age_seconds: Option<u64>,
     /// Concurrent calls and streams of one connection [default: 10000].
     #[arg(long, env = "BURGEE_STREAMS_PER_CONNECTION", value_name = "N")]
     pub streams_per_connection: Option<u32>,
@@ -199,6 +206,8 @@ pub struct ServerSettings {
     pub poll_interval_ms: u64,
     pub identity_staleness_ms: u64,
     pub unready_when_stale_for_ms: Option<u64>,
+    pub snapshot_dir: Option<PathBuf>,
+    pub snapshot_max_age_seconds: u64,
     pub streams_per_connection: u32,
     pub streams_per_key: u32,
     pub max_connections: u32,
@@ -294,6 +303,8 @@ impl Given {
             poll_interval_ms: self.poll_interval_ms.or(lower.poll_interval_ms),
             identity_staleness_ms: self.identity_staleness_ms.or(lower.identity_staleness_ms),
             unready_when_stale_for_ms: self.unready_when_stale_for_ms.or(lower.unready_when_stale_for_ms),
+            snapshot_dir: self.snapshot_dir.or(lower.snapshot_dir),
+            snapshot_max_age_seconds: self.snapshot_max_age_seconds.or(lower.snapshot_max_age_seconds),
             streams_per_connection: self.streams_per_connection.or(lower.streams_per_connection),
             streams_per_key: self.streams_per_key.or(lower.streams_per_key),
             max_connections: self.max_connections.or(lower.max_connections),
@@ -337,6 +348,8 @@ impl From<Given> for ServerSettings {
             poll_interval_ms: given.poll_interval_ms.unwrap_or(1_000),
             identity_staleness_ms: given.identity_staleness_ms.unwrap_or(1_000),
             unready_when_stale_for_ms: given.unready_when_stale_for_ms,
+            snapshot_dir: given.snapshot_dir,
+            snapshot_max_age_seconds: given.snapshot_max_age_seconds.unwrap_or(24 * 60 * 60),
             streams_per_connection: given.streams_per_connection.unwrap_or(10_000),
             streams_per_key: given.streams_per_key.unwrap_or(50_000),
             max_connections: given.max_connections.unwrap_or(10_000),
@@ -370,6 +383,7 @@ impl ServerSettings {
             ("read-connections", u64::from(self.read_connections)),
             ("write-connections", u64::from(self.write_connections)),
             ("poll-interval-ms", self.poll_interval_ms),
+            ("snapshot-max-age-seconds", self.snapshot_max_age_seconds),
             ("streams-per-connection", u64::from(self.streams_per_connection)),
             ("streams-per-key", u64::from(self.streams_per_key)),
             ("streams-per-token", u64::from(self.streams_per_token)),
@@ -407,6 +421,17 @@ impl ServerSettings {
     #[must_use]
     pub fn max_deadline(&self) -> Duration {
         Duration::from_millis(self.max_deadline_ms)
+    }
+
+    /// Returns what tells the database from others: its address without secrets. A replica for reads holds the same.
+    #[must_use]
+    pub fn database(&self) -> String {
+        let Ok(mut url) = url::Url::parse(&self.database_url) else { return self.database_url.clone() };
+        url.set_query(None);
+        // An address that cannot have a user or a password has none.
+        let _ = url.set_username("");
+        let _ = url.set_password(None);
+        url.to_string()
     }
 
     /// How long to wait between reporting "not ready" and ending streams.
@@ -515,6 +540,17 @@ mod tests {
         assert!(resolve("[server]\nrequests-per-token-burst = 5", Given::default()).is_err());
         assert!(resolve("evaluation = \"nowhere\"", Given::default()).is_err());
         assert!(resolve("metrics = \"nowhere\"", Given::default()).is_err());
+    }
+
+    #[test]
+    fn a_database_is_the_same_with_another_password() {
+        let database = |url: &str| {
+            ServerSettings::from(Given { database_url: Some(url.to_owned()), ..Given::default() }).database()
+        };
+        let expected = "postgres://db/burgee";
+        assert_eq!(database("postgres://ada:s3cret@db/burgee?sslpassword=s3cret"), expected);
+        assert_eq!(database("postgres://grace@db/burgee"), expected);
+        assert_ne!(database("postgres://db/other"), expected);
     }
 
     #[test]
