@@ -18,7 +18,8 @@ const ARROWS: [(&str, &[&str]); 7] = [
     ("burgee", &["burgee-core", "burgee-proto", "burgee-store", "burgee-management", "burgee-evaluation"]),
     (
         "burgee-bench",
-        &["burgee-core", "burgee-proto", "burgee-store", "burgee-management", "burgee-evaluation", "burgee"],
+        // Of the tests: PostgreSQL for a while, and the credentials of a client.
+        &["burgee-core", "burgee-proto", "burgee", "burgee-tests"],
     ),
 ];
 

@@ -1,0 +1,102 @@
+//! What PostgreSQL itself does: what Burgee is compared with where a server that does nothing is no measure.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use serde_json::json;
+use sqlx::postgres::{PgListener, PgPoolOptions};
+use sqlx::types::Json;
+
+/// Rows of a batch: as many as there are callers of Identify in what it is compared with.
+pub(crate) const BATCH: usize = 64;
+/// Identities whose traits are replaced again and again.
+const IDENTITIES: usize = 1_000;
+
+/// Measures transactions that update a row and notify, from their first statement to the listener; the first `warm_up`
+/// do not count.
+///
+/// # Errors
+/// The database fails.
+pub(crate) async fn notifications(
+    database: &str,
+    warm_up: usize,
+    count: usize,
+) -> anyhow::Result<Vec<Duration>> {
+    let pool = PgPoolOptions::new().max_connections(1).connect(database).await?;
+    sqlx::query("CREATE TABLE IF NOT EXISTS bench_counter (id int PRIMARY KEY, n bigint NOT NULL)")
+        .execute(&pool)
+        .await?;
+    sqlx::query("INSERT INTO bench_counter VALUES (1, 0) ON CONFLICT DO NOTHING").execute(&pool).await?;
+    let mut listener = PgListener::connect(database).await?;
+    listener.listen("bench_changes").await?;
+    let mut times = Vec::with_capacity(count);
+    for number in 0..warm_up + count {
+        let called = Instant::now();
+        let write = async {
+            let mut tx = pool.begin().await?;
+            sqlx::query("UPDATE bench_counter SET n = n + 1 WHERE id = 1").execute(&mut *tx).await?;
+            sqlx::query("SELECT pg_notify('bench_changes', '1')").execute(&mut *tx).await?;
+            tx.commit().await
+        };
+        let hear = async {
+            listener.recv().await?;
+            Ok::<_, sqlx::Error>(Instant::now())
+        };
+        let ((), heard) = tokio::try_join!(write, hear).context("a notification failed")?;
+        if number >= warm_up {
+            times.push(heard - called);
+        }
+    }
+    Ok(times)
+}
+
+/// Measures how many rows a second one connection upserts into a table as that of traits, in batches of [`BATCH`], each a
+/// prepared statement and a transaction of its own.
+///
+/// # Errors
+/// The database fails.
+pub(crate) async fn upserted_rows_per_second(database: &str, duration: Duration) -> anyhow::Result<f64> {
+    let pool = PgPoolOptions::new().max_connections(1).connect(database).await?;
+    sqlx::query(
+        "CREATE TABLE IF NOT EXISTS bench_traits (
+            environment_id bigint, identity_hash bytea, key text COLLATE \"C\", value jsonb NOT NULL,
+            PRIMARY KEY (environment_id, identity_hash, key)
+        )",
+    )
+    .execute(&pool)
+    .await?;
+    let hash = |number: usize| {
+        // As long as a SHA-256, and like one in no order.
+        let scattered = (number as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        scattered.to_be_bytes().repeat(4)
+    };
+    let started = Instant::now();
+    let mut rows = 0;
+    while started.elapsed() < duration {
+        let identities = rows..rows + BATCH;
+        let hashes: Vec<_> = identities.clone().map(|number| hash(number % IDENTITIES)).collect();
+        let values: Vec<_> = identities.map(|number| Json(json!(number.to_string()))).collect();
+        sqlx::query(
+            "INSERT INTO bench_traits (environment_id, identity_hash, key, value)
+            SELECT 1, given.identity_hash, 'session', given.value
+            FROM unnest($1::bytea[], $2::jsonb[]) AS given (identity_hash, value)
+            ON CONFLICT (environment_id, identity_hash, key) DO UPDATE SET value = excluded.value",
+        )
+        .bind(hashes)
+        .bind(values)
+        .execute(&pool)
+        .await?;
+        rows += BATCH;
+    }
+    Ok(rows as f64 / started.elapsed().as_secs_f64())
+}
+
+/// Returns the database's version.
+///
+/// # Errors
+/// The database fails.
+pub(crate) async fn version(database: &str) -> anyhow::Result<String> {
+    let pool = PgPoolOptions::new().max_connections(1).connect(database).await?;
+    let version: String = sqlx::query_scalar("SHOW server_version").fetch_one(&pool).await?;
+    Ok(version.split(' ').next().unwrap_or_default().to_owned())
+}
