@@ -25,13 +25,20 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    /// Says whether something is to be measured: if it was named, or a name that it begins with, or nothing was.
-    pub(crate) fn wants(&self, name: &str) -> bool {
-        let begins = |only: &String| {
-            name.strip_prefix(only.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        };
-        self.only.is_empty() || self.only.iter().any(begins)
+    /// Says whether a row was asked for: if it was named, or a name that it begins with, or nothing was.
+    pub(crate) fn wants(&self, row: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|only| begins(row, only))
     }
+
+    /// Says whether a measurement is needed: its name was asked for, or a row of its own.
+    pub(crate) fn needs(&self, measurement: &str) -> bool {
+        self.wants(measurement) || self.only.iter().any(|only| begins(only, measurement))
+    }
+}
+
+/// Says whether a name begins with all parts of another.
+fn begins(name: &str, with: &str) -> bool {
+    name.strip_prefix(with).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 #[cfg(test)]
@@ -53,5 +60,8 @@ mod tests {
             assert_eq!(args.wants(name), wanted, "{name}");
         }
         assert!(Args::parse_from(["burgee-bench"]).wants("anything"));
+        let args = Args::parse_from(["burgee-bench", "--only", "evaluate_flags/standard/open"]);
+        assert!(args.needs("evaluate_flags/standard") && !args.wants("evaluate_flags/standard"));
+        assert!(args.wants("evaluate_flags/standard/open") && !args.needs("evaluate_flags/large"));
     }
 }

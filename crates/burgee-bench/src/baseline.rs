@@ -3,8 +3,10 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use burgee_bench::profile;
 use serde_json::json;
-use sqlx::postgres::{PgListener, PgPoolOptions};
+use sqlx::Connection as _;
+use sqlx::postgres::{PgConnection, PgListener};
 use sqlx::types::Json;
 
 /// Rows of a batch: as many as there are callers of Identify in what it is compared with.
@@ -22,18 +24,20 @@ pub(crate) async fn notifications(
     warm_up: usize,
     count: usize,
 ) -> anyhow::Result<Vec<Duration>> {
-    let pool = PgPoolOptions::new().max_connections(1).connect(database).await?;
+    let mut connection = PgConnection::connect(database).await?;
     sqlx::query("CREATE TABLE IF NOT EXISTS bench_counter (id int PRIMARY KEY, n bigint NOT NULL)")
-        .execute(&pool)
+        .execute(&mut connection)
         .await?;
-    sqlx::query("INSERT INTO bench_counter VALUES (1, 0) ON CONFLICT DO NOTHING").execute(&pool).await?;
+    sqlx::query("INSERT INTO bench_counter VALUES (1, 0) ON CONFLICT DO NOTHING")
+        .execute(&mut connection)
+        .await?;
     let mut listener = PgListener::connect(database).await?;
     listener.listen("bench_changes").await?;
     let mut times = Vec::with_capacity(count);
     for number in 0..warm_up + count {
         let called = Instant::now();
         let write = async {
-            let mut tx = pool.begin().await?;
+            let mut tx = connection.begin().await?;
             sqlx::query("UPDATE bench_counter SET n = n + 1 WHERE id = 1").execute(&mut *tx).await?;
             sqlx::query("SELECT pg_notify('bench_changes', '1')").execute(&mut *tx).await?;
             tx.commit().await
@@ -50,45 +54,60 @@ pub(crate) async fn notifications(
     Ok(times)
 }
 
-/// Measures how many rows a second one connection upserts into a table as that of traits, in batches of [`BATCH`], each a
-/// prepared statement and a transaction of its own.
+/// Measures how many rows a second one connection upserts into a table as that of identities, in batches of [`BATCH`], each a
+/// prepared statement and a transaction of its own: it merges a trait into the five of each row.
 ///
 /// # Errors
 /// The database fails.
 pub(crate) async fn upserted_rows_per_second(database: &str, duration: Duration) -> anyhow::Result<f64> {
-    let pool = PgPoolOptions::new().max_connections(1).connect(database).await?;
+    let mut connection = PgConnection::connect(database).await?;
     sqlx::query(
-        "CREATE TABLE IF NOT EXISTS bench_traits (
-            environment_id bigint, identity_hash bytea, key text COLLATE \"C\", value jsonb NOT NULL,
-            PRIMARY KEY (environment_id, identity_hash, key)
+        "CREATE TABLE IF NOT EXISTS bench_identities (
+            environment_id bigint, identity_hash bytea, traits jsonb NOT NULL,
+            PRIMARY KEY (environment_id, identity_hash)
         )",
     )
-    .execute(&pool)
+    .execute(&mut connection)
     .await?;
+    for batch in 0..IDENTITIES.div_ceil(BATCH) {
+        upsert(&mut connection, batch, |number| {
+            profile::traits(number).into_iter().map(|(key, value)| (key, value.to_text())).collect()
+        })
+        .await?;
+    }
+    let started = Instant::now();
+    let mut batches = 0;
+    while started.elapsed() < duration {
+        upsert(&mut connection, batches, |number| json!({ "session": number.to_string() })).await?;
+        batches += 1;
+    }
+    Ok((batches * BATCH) as f64 / started.elapsed().as_secs_f64())
+}
+
+async fn upsert(
+    connection: &mut PgConnection,
+    batch: usize,
+    traits: impl Fn(usize) -> serde_json::Value,
+) -> sqlx::Result<()> {
     let hash = |number: usize| {
         // As long as a SHA-256, and like one in no order.
-        let scattered = (number as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let scattered = ((number % IDENTITIES) as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         scattered.to_be_bytes().repeat(4)
     };
-    let started = Instant::now();
-    let mut rows = 0;
-    while started.elapsed() < duration {
-        let identities = rows..rows + BATCH;
-        let hashes: Vec<_> = identities.clone().map(|number| hash(number % IDENTITIES)).collect();
-        let values: Vec<_> = identities.map(|number| Json(json!(number.to_string()))).collect();
-        sqlx::query(
-            "INSERT INTO bench_traits (environment_id, identity_hash, key, value)
-            SELECT 1, given.identity_hash, 'session', given.value
-            FROM unnest($1::bytea[], $2::jsonb[]) AS given (identity_hash, value)
-            ON CONFLICT (environment_id, identity_hash, key) DO UPDATE SET value = excluded.value",
-        )
-        .bind(hashes)
-        .bind(values)
-        .execute(&pool)
-        .await?;
-        rows += BATCH;
-    }
-    Ok(rows as f64 / started.elapsed().as_secs_f64())
+    let identities = batch * BATCH..(batch + 1) * BATCH;
+    let hashes: Vec<_> = identities.clone().map(hash).collect();
+    let traits: Vec<_> = identities.map(|number| Json(traits(number))).collect();
+    sqlx::query(
+        "INSERT INTO bench_identities (environment_id, identity_hash, traits)
+        SELECT 1, given.identity_hash, given.traits FROM unnest($1::bytea[], $2::jsonb[]) AS given (identity_hash, traits)
+        ON CONFLICT (environment_id, identity_hash)
+            DO UPDATE SET traits = bench_identities.traits || excluded.traits",
+    )
+    .bind(hashes)
+    .bind(traits)
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 /// Returns the database's version.
@@ -96,7 +115,7 @@ pub(crate) async fn upserted_rows_per_second(database: &str, duration: Duration)
 /// # Errors
 /// The database fails.
 pub(crate) async fn version(database: &str) -> anyhow::Result<String> {
-    let pool = PgPoolOptions::new().max_connections(1).connect(database).await?;
-    let version: String = sqlx::query_scalar("SHOW server_version").fetch_one(&pool).await?;
+    let mut connection = PgConnection::connect(database).await?;
+    let version: String = sqlx::query_scalar("SHOW server_version").fetch_one(&mut connection).await?;
     Ok(version.split(' ').next().unwrap_or_default().to_owned())
 }

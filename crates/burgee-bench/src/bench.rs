@@ -87,10 +87,16 @@ impl<'a> Bench<'a> {
         self.progress.say(what);
     }
 
-    /// Keeps what a measurement showed, or why it failed.
+    /// Keeps those rows of a measurement that were asked for, or why it failed.
     pub(crate) fn keep(&mut self, name: &str, measured: anyhow::Result<Vec<Row>>) {
         match measured {
-            Ok(rows) => self.rows.extend(rows),
+            Ok(rows) => {
+                for row in rows.into_iter().filter(|row| self.args.wants(&row.name)) {
+                    // A run that is cut short has shown something, too.
+                    self.say(&row.in_short());
+                    self.rows.push(row);
+                }
+            }
             Err(error) => {
                 let failure = format!("{name}: {error:#}");
                 self.say(&failure);

@@ -9,8 +9,11 @@ pub(crate) struct Report {
     pub(crate) rows: Vec<Row>,
 }
 
+/// A column: its title, and what it says of a row.
+type Column = (&'static str, fn(&Row) -> String);
+
 /// What a column is called, and how it is filled. Ratios come first: the rest depends on the machine.
-const COLUMNS: [(&str, fn(&Row) -> String); 13] = [
+const COLUMNS: [Column; 13] = [
     ("measured", |row| row.name.clone()),
     ("ratio", |row| fixed(row.ratio, 2)),
     ("of", |row| row.compared.to_owned()),

@@ -64,6 +64,14 @@ impl Row {
         Self { name: name.into(), ..Self::default() }
     }
 
+    /// Says what was found, in a few words.
+    pub(crate) fn in_short(&self) -> String {
+        let micros = |what, time: Option<f64>| time.map(|time| format!("{what} {time:.0} µs"));
+        let ratio = self.ratio.map(|ratio| format!("{ratio:.2} × {}", self.compared));
+        let figures = [ratio, micros("p50", self.p50_us), micros("p99", self.p99_us)];
+        format!("{}: {}", self.name, figures.into_iter().flatten().collect::<Vec<_>>().join(", "))
+    }
+
     /// Adds what load showed, on the real server and on the bare one.
     pub(crate) fn with_load(self, real: &Summary, bare: &Summary) -> Self {
         Self {

@@ -1,5 +1,7 @@
 //! Takes in who somebody is, durably, and answers with the flags.
 
+use std::sync::Arc;
+
 use burgee_core::Result;
 use burgee_core::identity::{Trait, TraitChanges};
 use burgee_core::name::{Identifier, TraitKey};
@@ -8,7 +10,6 @@ use burgee_core::{Error, Violation};
 use burgee_proto::encoded::Encoded;
 use burgee_proto::evaluation::v1 as pb;
 use chrono::Utc;
-use std::sync::Arc;
 
 use crate::call::Call;
 use crate::identities::Known;

@@ -21,7 +21,7 @@ use crate::statistics::{micros, percentiles};
 /// What they need cannot be started.
 pub(super) async fn run(bench: &mut Bench<'_>, database: &str) -> anyhow::Result<()> {
     let name = format!("environments/{}", bench.effort.projects * bench.effort.environments);
-    if bench.args.wants(&name) {
+    if bench.args.needs(&name) {
         let measured = measure(bench, database, &name).await;
         bench.keep(&name, measured);
     }

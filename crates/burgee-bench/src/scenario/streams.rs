@@ -27,22 +27,20 @@ pub(super) async fn run(bench: &mut Bench<'_>, database: &str) -> anyhow::Result
     let one = "propagation/one";
     let named = bench.effort.subscribers.iter().map(|&size| (size, Names::new(size)));
     let many: Vec<_> =
-        named.filter(|(_, names)| names.all().iter().any(|name| bench.args.wants(name))).collect();
-    if many.is_empty() && !bench.args.wants(one) {
+        named.filter(|(_, names)| names.all().iter().any(|name| bench.args.needs(name))).collect();
+    if many.is_empty() && !bench.args.needs(one) {
         return Ok(());
     }
     bench.say("filling: standard");
     let management = Management::start(database).await?;
     let environment = management.project("standard", Profile::standard()).await?;
     let streams = Streams { management, environment, database };
-    if bench.args.wants(one) {
+    if bench.args.needs(one) {
         let measured = streams.one(bench, one).await;
         bench.keep(one, measured);
     }
     for (size, names) in many {
         let measured = streams.many(bench, size, &names).await;
-        let wanted = |rows: Vec<Row>| rows.into_iter().filter(|row| bench.args.wants(&row.name)).collect();
-        let measured = measured.map(wanted);
         bench.keep(&names.propagation, measured);
     }
     Ok(())
@@ -90,15 +88,13 @@ impl Streams<'_> {
             let at = |limit, unit, time| Target::at_most(limit, unit, micros(time) / 1e3);
             at(3.0, " ms p50", times.p50).and(at(10.0, " ms p99", times.p99))
         };
-        let row = |name: String, times: &[Duration]| {
-            let times = percentiles(times);
-            let row = Row { target: Some(target(times)), ..Row::new(name).with_times(times) };
-            row.compare("p50 to a notification alone", micros(times.p50), micros(alone.p50))
-        };
+        let times = percentiles(&fanned.last);
+        let row = Row { target: Some(target(times)), ..Row::new(name).with_times(times) };
+        let row = row.compare("p50 to a notification alone", micros(times.p50), micros(alone.p50));
         let cpu_us = figure(micros(fanned.delivering.cpu) / fanned.last.len() as f64);
         Ok(vec![
-            Row { cpu_us, ..row(name.to_owned(), &fanned.last) },
-            row(format!("{name}/after_answer"), &fanned.last_after_answer),
+            Row { cpu_us, ..row },
+            Row::new(format!("{name}/after_answer")).with_times(percentiles(&fanned.last_after_answer)),
             Row::new("notification/alone").with_times(alone),
         ])
     }

@@ -57,11 +57,12 @@ impl Unary {
     }
 }
 
-fn all() -> [Unary; 12] {
+fn all() -> [Unary; 13] {
     let (standard, reference, large) = (Profile::standard, Profile::reference, Profile::large);
     let (given, stored) = (Kind::EvaluateFlagsOf(Traits::Given), Kind::EvaluateFlagsOf(Traits::Stored));
     let cold = Unary::new("evaluate_flags_stored_cold/standard", standard, stored);
     let changing = Unary::new("evaluate_flags_changing/standard", standard, given);
+    let changing_large = Unary::new("evaluate_flags_changing/large", large, given);
     [
         Unary::new("evaluate_flag/standard", standard, Kind::EvaluateFlag).target(1.25),
         Unary::new("evaluate_flags/standard", standard, given).target(1.5),
@@ -75,6 +76,7 @@ fn all() -> [Unary; 12] {
         Unary::new("identify_unchanged/standard", standard, Kind::IdentifyUnchanged),
         Unary::new("identify_changed/standard", standard, Kind::IdentifyChanged),
         Unary { is_changing: true, ..changing },
+        Unary { is_changing: true, ..changing_large },
     ]
 }
 
@@ -84,7 +86,7 @@ fn all() -> [Unary; 12] {
 /// What they need cannot be started.
 pub(super) async fn run(bench: &mut Bench<'_>, database: &str) -> anyhow::Result<()> {
     let is_wanted = |unary: &Unary| {
-        bench.args.wants(unary.name) && (bench.effort.has_large || (unary.profile)().name != "large")
+        bench.args.needs(unary.name) && (bench.effort.has_large || (unary.profile)().name != "large")
     };
     let wanted: Vec<Unary> = all().into_iter().filter(is_wanted).collect();
     if wanted.is_empty() {
