@@ -13,6 +13,8 @@ use crate::raw::Server;
 
 const ACME: &str = "organisations/acme";
 const SHOP: &str = "organisations/acme/projects/shop";
+/// Settings of an issuer whose users become members, in groups that it names.
+const MEMBERS: &str = "create-users = true\norganisation = \"acme\"\ngroups-claim = \"groups\"";
 
 struct World {
     _process: Process,
@@ -29,7 +31,7 @@ impl World {
         let config = folder.path().join("burgee.toml");
         let settings = format!(
             "[[server.issuers]]\nissuer = \"{}\"\naudiences = [\"burgee\"]\nsign-in = true\n\
-             groups-claim = \"groups\"\n{issuer_settings}\n",
+             {issuer_settings}\n",
             issuer.url()
         );
         std::fs::write(&config, settings).unwrap();
@@ -89,7 +91,7 @@ fn email(address: &str, verified: bool) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_signs_in_for_the_first_time_gets_an_account_and_joins() {
-    let world = World::start("create-users = true\norganisation = \"acme\"").await;
+    let world = World::start(MEMBERS).await;
     let token = world.token("sub-1", email("Ada.Lovelace@acme.com", true)).await;
     let ada = world.current(&token).await.unwrap();
     assert_eq!((ada.name.as_str(), ada.email_verified), ("users/ada-lovelace", true));
@@ -181,7 +183,7 @@ async fn an_address_is_believed_if_both_sides_verified_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn groups_that_the_issuer_names_count_for_that_sign_in() {
-    let world = World::start("create-users = true\norganisation = \"acme\"").await;
+    let world = World::start(MEMBERS).await;
     let group = pb::Group { external_id: Some("engineering".into()), ..Default::default() };
     let request = CreateGroupRequest {
         parent: ACME.into(),
