@@ -223,11 +223,11 @@ async fn the_largest_request_and_the_longest_deadline_are_settings_of_both_servi
         }
     }
 
-    // A caller who sets no deadline waits no longer than the longest, less what the answer takes.
+    // A caller who sets no deadline waits no longer than the longest, less the tenth that is left for the answer.
     let started = Instant::now();
     let request = EvaluateFlagsRequest { min_revision: 1_000_000, ..Default::default() };
     let status = evaluation.evaluate_flags(request).await.unwrap_err();
     assert_eq!(reason(&status).as_deref(), Some("REVISION_NOT_REACHED"), "{status:?}");
-    assert!(started.elapsed() >= Duration::from_millis(250), "{:?}", started.elapsed());
+    assert!(started.elapsed() >= Duration::from_millis(270), "{:?}", started.elapsed());
     assert!(started.elapsed() < Duration::from_secs(30), "{:?}", started.elapsed());
 }
