@@ -366,8 +366,10 @@ impl Identities {
             known.extend(identifiers.iter().zip(stored).map(|(identifier, stored)| {
                 let known = Arc::new(Known::read(identifier, stored, asked_at));
                 let newest = self.remember(key(environment, identifier), &known);
-                // Something newer may be outdated already, and then say less than this does.
-                let is_better = newest.identifier == *identifier && !newest.is_outdated();
+                // Something newer may be outdated already, or a write that was noted after this read and committed before
+                // another that this read saw; then it says less than this does.
+                let is_better =
+                    newest.identifier == *identifier && !newest.is_outdated() && newest.read_at() >= asked_at;
                 if is_better { newest } else { known }
             }));
         }
